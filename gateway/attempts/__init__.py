@@ -1,0 +1,1 @@
+"""One delivery attempt and what follows from it: outcomes, permits, breaker, doubt."""

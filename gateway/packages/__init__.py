@@ -1,0 +1,1 @@
+"""Schema packages and Leistungen: what a folder says, read, compiled and looked up."""

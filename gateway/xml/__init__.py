@@ -1,0 +1,1 @@
+"""What the guarded parse is made of: bytes, limits, well-formedness, nodes."""
