@@ -34,6 +34,7 @@ class Proxy:
         self._to, self._host = to_port, host
         self._mode, self._delay = _Mode.WELL, 0.0
         self._wires: set[_Wire] = set()
+        self._clients: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="proxy", daemon=True)
         self._listening = threading.Event()
@@ -100,22 +101,30 @@ class Proxy:
 
     async def _serve(self) -> None:
         self._stopped, self._changed = asyncio.Event(), asyncio.Event()
-        server = await asyncio.start_server(self._take, sock=self._socket, limit=CHUNK)
+        server = await asyncio.start_server(self._came, sock=self._socket, limit=CHUNK)
         self._listening.set()
         await self._stopped.wait()
+        self._loop.remove_reader(self._socket)  # nobody new; and a server that is closed leaks whom it has half taken
+        await asyncio.sleep(0.01)
         server.close()
         self._end(_Mode.RESET, reset=True)
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in others:
+        clients = dict(self._clients)
+        for task, writer in clients.items():  # those without a wire too
             task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+            _close(writer, reset=True)
+        await asyncio.gather(*clients, return_exceptions=True)
+        await asyncio.sleep(0.01)  # what was closed lets go of its socket
+
+    def _came(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = self._loop.create_task(self._take(reader, writer))
+        self._clients[task] = writer
+        task.add_done_callback(self._clients.pop)
 
     async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._mode in (_Mode.CUT, _Mode.RESET):
             self.refused += 1
             _close(writer, reset=self._mode is _Mode.RESET)
-            return
-        with suppress(asyncio.CancelledError):  # the end of the thread, and nobody waits for us
+        else:
             await self._join(reader, writer)
 
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -182,8 +191,9 @@ class _Wire:
 
 
 def _close(writer: asyncio.StreamWriter, *, reset: bool) -> None:
-    if reset and (connection := writer.get_extra_info("socket")) is not None and not writer.is_closing():
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        writer.transport.abort()
-    else:
+    if not reset:
         writer.close()
+        return
+    with suppress(OSError):  # closed already
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()

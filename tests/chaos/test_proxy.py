@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import threading
 from collections.abc import Iterator
@@ -111,3 +112,14 @@ def test_half_open_the_old_carry_nothing_ever_again_and_the_new_work(network: Pr
             _said(one, b"b")
         with _connection(network) as new:
             assert _said(new, b"c") == b"c"
+
+
+def test_whoever_waits_at_its_end_leaves_no_socket_behind(echo: int) -> None:
+    """A client that waits in a black hole has no wire yet."""
+    with Proxy(echo) as network:
+        network.black_hole()
+        waiting = [_connection(network) for _ in range(20)]
+    for each in waiting:
+        with each, suppress(ConnectionError):
+            assert each.recv(1) == b""
+    gc.collect()  # warns, and a warning is an error
