@@ -105,8 +105,13 @@ class Server:
 
     async def stop(self, grace: float | None = None) -> None:
         """No new connections; what was accepted is finished within ``grace`` seconds, then cut off."""
-        for server in self._servers:
-            server.close()
+        loop = asyncio.get_running_loop()
+        for each in self._servers:
+            for listening in each.sockets:
+                loop.remove_reader(listening)
+        await asyncio.sleep(0)  # a server that is closed drops whom it has accepted and not yet met
+        for each in self._servers:
+            each.close()
         for path in self._sockets:
             _remove(path)
         await drain(self._open, linger=self._deadlines.linger, grace=self._deadlines.drain if grace is None else grace)

@@ -145,6 +145,21 @@ async def test_what_never_ends_is_cut_off_when_the_grace_is_over(server: Server,
     assert await client.answer() == b""
 
 
+async def test_who_is_let_in_at_that_very_moment_is_served(server: Server, app: Slow, port: int) -> None:
+    app.may_answer.set()
+    raw = socket.create_connection(("127.0.0.1", port))  # blocks the loop: it learns of it in its next turn
+    await asyncio.sleep(0)  # and accepts it in the same turn in which the end begins
+
+    end = asyncio.create_task(server.stop(20))
+    raw.setblocking(False)
+    client = Client(*await asyncio.open_connection(sock=raw))
+    await client.ask()
+
+    assert (await client.answer()).startswith(b"HTTP/1.1 200")
+    await client.leave()
+    await end
+
+
 async def test_a_client_in_the_middle_of_its_handshake_is_still_served(server: Server, app: Slow, tmp_path: Path) -> None:
     """On a socket that somebody else holds as well: what comes after the end waits there and is not refused."""
     app.may_answer.set()
