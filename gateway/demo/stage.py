@@ -95,18 +95,23 @@ class Stage:
     async def start_gateway(self) -> float:
         """Seconds until it was ready. Raises ``StageFault``.
 
-        At the first start, should somebody else have taken the port meanwhile, another one is taken.
+        Should somebody else have taken the port meanwhile, a first start takes another one; a later one waits until it is
+        free again, because that is where the portal insists.
         """
-        begun = asyncio.get_running_loop().time()
-        try:
-            await self._gateway_ready()
-        except StageFault:
-            if self._begun or _free_port(self.port) == self.port:
-                raise
-            self.port = _free_port(0)
-            await self._gateway_ready()
-        self._begun = True
-        return asyncio.get_running_loop().time() - begun
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        while True:
+            try:
+                await self._gateway_ready()
+            except StageFault as fault:
+                if "NAHTLOS_PORT" not in str(fault) or loop.time() > begun + PATIENCE:
+                    raise
+                if not self._begun:
+                    self.port = _free_port(0)
+                await asyncio.sleep(0.1)
+            else:
+                self._begun = True
+                return loop.time() - begun
 
     async def _gateway_ready(self) -> None:
         """Asked over the local socket, which is ours for certain; a port could be answered by another gateway."""

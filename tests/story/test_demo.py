@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -18,6 +20,7 @@ from typing import Any
 import psutil
 import pytest
 
+from gateway.demo.stage import Stage
 from tests.conftest import ROOT
 
 pytestmark = [pytest.mark.timeout(420), pytest.mark.xdist_group("demo")]
@@ -98,6 +101,21 @@ def test_killed_again_and_again_it_keeps_every_202_once(place: Path) -> None:
     assert result["lookups"] > 0
     assert "SIGKILL nach" in told
     assert_clean(place)
+
+
+async def test_a_killed_gateway_waits_for_its_port_when_somebody_took_it_meanwhile() -> None:
+    with Stage() as stage:
+        await stage.open()
+        await stage.start_gateway()
+        port = stage.port
+        stage.kill_gateway()
+        with socket.create_server(("127.0.0.1", port)):
+            coming_back = asyncio.create_task(stage.start_gateway())
+            await asyncio.sleep(0)
+            while stage.gateway_runs():  # until it has found the port taken
+                await asyncio.sleep(0.05)
+        await coming_back
+        assert stage.port == port
 
 
 def test_a_case_that_vanishes_from_a_register_is_reported_as_lost(place: Path) -> None:
