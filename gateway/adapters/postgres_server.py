@@ -30,10 +30,11 @@ class Use(StrEnum):
 
 
 _SETTINGS: Mapping[Use, Mapping[str, str]] = {
-    # A writer that falls asleep in its turn, or whose machine is gone, keeps all others waiting for no longer than this.
+    # A writer that falls asleep in its turn, or whose machine is gone, keeps all others waiting for no longer than this: twice
+    # 2 s, because its second connection is next at the door, and less than others wait for their turn.
     # Plans are made once, for any parameters, and by the indexes, which all of its statements have.
     Use.WRITER: {
-        "lock_timeout": "5s", "statement_timeout": "10s", "idle_in_transaction_session_timeout": "5s",
+        "lock_timeout": "5s", "statement_timeout": "10s", "idle_in_transaction_session_timeout": "2s",
         "plan_cache_mode": "force_generic_plan", "enable_seqscan": "off",
     },
     Use.BESIDE: {

@@ -465,17 +465,28 @@ async def test_what_many_ask_at_once_is_found_by_an_index_too(place: PostgresPla
 
 
 async def test_a_process_that_falls_asleep_in_its_turn_holds_nobody_up_for_long(
-    place: PostgresPlace, one: PostgresJournal, monkeypatch: pytest.MonkeyPatch
+    place: PostgresPlace, one: PostgresJournal
 ) -> None:
-    impatient = dict(postgres_server._SETTINGS[Use.WRITER]) | {"idle_in_transaction_session_timeout": "300ms"}
-    monkeypatch.setitem(postgres_server._SETTINGS, Use.WRITER, impatient)  # type: ignore[arg-type]
-    asleep = await Server(place.database.url).connect(Use.WRITER)
-    await asleep.turn()
+    """With both of its connections: one has the turn, the other comes next and sleeps on it as well. Nobody hears a no."""
+    server = Server(place.database.url)
+    having, next_ = await server.connect(Use.WRITER), await server.connect(Use.WRITER)
+    await having.turn()
+    coming = asyncio.create_task(next_.turn())
+    async with asyncio.timeout(10):
+        while not await having.connection.fetchval(_WAITING):
+            await asyncio.sleep(0.01)
 
     assert isinstance(await one.accept(acceptance()), Accepted)
 
-    assert asleep.is_closed() or await _is_dead(asleep)
-    asleep.drop()
+    await coming
+    assert await _is_dead(having)
+    assert await _is_dead(next_)
+    having.drop()
+    next_.drop()
+
+
+_WAITING = """select count(*) from pg_locks where not granted and locktype = 'advisory'
+              and database = (select oid from pg_database where datname = current_database())"""
 
 
 async def _is_dead(session: Any) -> bool:
