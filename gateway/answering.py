@@ -13,9 +13,9 @@ import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
-from zoneinfo import ZoneInfo
 
 from gateway import __version__, provenance
+from gateway.clocks import BERLIN
 from gateway.document import read
 from gateway.findings import Unacceptable
 from gateway.forms.transform import Sheet
@@ -35,7 +35,6 @@ office writes it. reference: Eingangsnummer. authority: name. test: true | false
 hex. code: neutral code (``vocabulary``), reason: as the operator told the portal, original: the message in base64; these
 three for rejections only."""
 
-_BERLIN: Final = ZoneInfo("Europe/Berlin")
 _IDS: Final = uuid.UUID("0b0ff1ce-5a3e-5c1d-8e55-9f1f0c1a7e01")
 _PRODUCT: Final = {"product": "Nahtlos", "product_version": __version__, "manufacturer": "Nahtlos"}
 
@@ -114,7 +113,7 @@ class Answering:
             "submission": submission.id,
             "reference": submission.reference,
             "received": _instant(submission.received_at),
-            "received_on": f"{submission.received_at.astimezone(_BERLIN):%d.%m.%Y um %H:%M:%S Uhr}",
+            "received_on": f"{submission.received_at.astimezone(BERLIN):%d.%m.%Y um %H:%M:%S Uhr}",
             "portal": submission.portal,
             "authority": authority.name if authority else "",
             "leistung": submission.leistung,

@@ -278,7 +278,7 @@ class Gateway:
         self.metrics.gauge("submissions_in_flight", "Uploads being worked on", self.admission.in_flight)
         self.metrics.gauge("site_refused", "1 while the changed site file is refused and the one before is in force",
                            lambda: float(bool(self.site_watch.refused)))
-        for name, (documentation, read) in getattr(self.broker, "figures", {}).items():
+        for name, (documentation, read) in self.broker.figures.items():
             self.metrics.gauge(f"broker_{name}", documentation, read)
         self.metrics.gauge("task_restarts", "Background tasks begun again after a failure", lambda: self.supervisor.restarts)
 

@@ -9,6 +9,11 @@ from __future__ import annotations
 import asyncio
 import time
 from datetime import UTC, datetime, timedelta
+from typing import Final
+from zoneinfo import ZoneInfo
+
+BERLIN: Final = ZoneInfo("Europe/Berlin")
+"""What the clocks of the offices show, and the day on which something arrived, by law."""
 
 
 class SystemClock:

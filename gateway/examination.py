@@ -11,12 +11,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from zoneinfo import ZoneInfo
 
 from gateway import fitting
 from gateway.access import Identity, require_submit
 from gateway.belonging import Refusal, Why, place_of, service_of
 from gateway.checks.opinion import Patience
+from gateway.clocks import BERLIN
 from gateway.findings import Severity, Unacceptable
 from gateway.formbindings import Forms, KnownForm, Unmappable
 from gateway.ports import Part, Role
@@ -27,8 +27,6 @@ from gateway.submission import Origin
 from gateway.validation import Circumstances, Inspection, Inspector, Report
 from gateway.vocabulary import say
 from gateway.xml.nodes import line_of
-
-_BERLIN = ZoneInfo("Europe/Berlin")
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,7 +259,7 @@ def attached_among(parts: Sequence[Part]) -> tuple[Attached, ...]:
 
 
 def _day(at: datetime) -> date:
-    return at.astimezone(_BERLIN).date()
+    return at.astimezone(BERLIN).date()
 
 
 def _made(known: KnownForm, message: bytes) -> Part:

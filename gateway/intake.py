@@ -21,7 +21,8 @@ from gateway.examination import Examination, Examiner, Incoming, received_parts
 from gateway.findings import Finding, Unacceptable
 from gateway.ids import new_reference, uuid7
 from gateway.ports import Acceptance, Accepted, Claim, Clock, Dossier, Journal, KeyReused, Role
-from gateway.site import OnInvalid, Site
+from gateway.schemas import OnInvalid
+from gateway.site import Site
 from gateway.submission import DeadClass, Delivery, Origin, Purpose, State, Submission, WaitingFor
 
 RETENTION = timedelta(days=90)
@@ -174,7 +175,7 @@ def holds(incoming: Incoming, found: Examination) -> bool:
     chosen = incoming.portal.on_invalid or (found.leistung.on_invalid if found.leistung else None)
     if chosen is None:
         return found.origin is Origin.FORM
-    return chosen.value == OnInvalid.HOLD.value
+    return chosen is OnInvalid.HOLD
 
 
 def facts_of(found: Examination) -> dict[str, Any]:

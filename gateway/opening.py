@@ -91,6 +91,5 @@ async def open_broker(settings: Settings, prefetch: Mapping[str, int]) -> Broker
 
 async def prepare_lanes(broker: Broker, *lanes: str) -> None:
     """A broker that is away now prepares them when it is back. Raises ``BrokerUnusable``."""
-    if prepare := getattr(broker, "prepare", None):
-        with suppress(NotRung):
-            await prepare(*lanes)
+    with suppress(NotRung):
+        await broker.prepare(*lanes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -48,6 +48,20 @@ class BrokerUnusable(Exception):
 
 class Broker(Protocol):
     """A doorbell. It may forget tickets and it may repeat them; the journal makes up for both."""
+
+    async def prepare(self, *lanes: str) -> None:
+        """Make ready for these. Raises ``NotRung``: it is away now and prepares them when it is back; ``BrokerUnusable``."""
+        ...
+
+    @property
+    def connected(self) -> bool:
+        """For ``readyz``: would a ring be taken now?"""
+        return True
+
+    @property
+    def figures(self) -> Mapping[str, tuple[str, Callable[[], float]]]:
+        """For ``/metrics``: name → meaning, reader."""
+        return {}
 
     async def ring(self, ticket: Ticket) -> None:
         """Returns quickly or raises ``NotRung``; no request handler ever calls it."""
@@ -386,6 +400,10 @@ class Journal(Protocol):
 
     async def erase(self, *, at: datetime, limit: int = 100) -> int:
         """Destroy keys and documents of submissions past ``erase_after`` whose deliveries are all final; how many."""
+        ...
+
+    def trouble(self) -> tuple[str, str] | None:
+        """Why nothing can be taken in now, beyond what passes by itself in a moment: German, English."""
         ...
 
     def oldest_waiting(self) -> timedelta:

@@ -49,8 +49,7 @@ class Readiness:
         return {}
 
     async def _journal_answers(self) -> Wrong:
-        trouble = getattr(self._journal, "trouble", lambda: None)()
-        if trouble is not None:
+        if (trouble := self._journal.trouble()) is not None:
             return {"journal": trouble}
         try:
             async with asyncio.timeout(SECONDS):
@@ -60,7 +59,7 @@ class Readiness:
         return {}
 
     def _broker_rings(self) -> Wrong:
-        if getattr(self._broker, "connected", True):
+        if self._broker.connected:
             return {}
         return {"broker": (
             "Der Nachrichtendienst klingelt nicht; übermittelt wird später.", "The broker does not ring; deliveries wait.",

@@ -11,11 +11,11 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 from gateway import fitting
 from gateway.answering import message_of
 from gateway.checks.opinion import Patience
+from gateway.clocks import BERLIN
 from gateway.findings import Finding, Severity, Unacceptable
 from gateway.ports import Dossier, Journal, Role
 from gateway.rules.attachments import Attached
@@ -23,7 +23,6 @@ from gateway.site import Site
 from gateway.submission import Submission
 from gateway.validation import Circumstances, Inspection, Inspector
 
-_BERLIN: Final = ZoneInfo("Europe/Berlin")
 _PAGE: Final = 200
 _TELL_EVERY: Final = 50
 
@@ -152,7 +151,7 @@ class Rehearsals:
                 await fitting.fit(self._inspector, inspection.document, package, target, parameters={})
 
     async def _was_valid(self, dossier: Dossier, body: bytes) -> bool:
-        own_day = dossier.submission.received_at.astimezone(_BERLIN).date()
+        own_day = dossier.submission.received_at.astimezone(BERLIN).date()
         try:
             return (await self._inspector.inspect(body, known=_known(dossier, own_day))).report.valid
         except Unacceptable:

@@ -8,18 +8,21 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 
-from gateway.ports import NotRung, Ticket
+from gateway.ports import Broker, NotRung, Ticket
 
 CAPACITY = 100_000
 
 
-class EmbeddedBroker:
+class EmbeddedBroker(Broker):
     """Implements ``ports.Broker`` with one queue per lane. Belongs to one event loop."""
 
     def __init__(self, *, capacity: int = CAPACITY) -> None:
         self._capacity = capacity
         self._lanes: dict[str, _Lane] = {}
         self._closed = False
+
+    async def prepare(self, *lanes: str) -> None:
+        """Nothing has to be: a queue is made when it is first needed."""
 
     async def ring(self, ticket: Ticket) -> None:
         """Raises ``Full`` when nobody takes tickets any more; the dispatcher rings again later."""

@@ -48,11 +48,16 @@ _SCAN = 5_000
 
 
 class SqlJournal(ABC):
-    """Implements ``ports.Journal``; a driver adds ``_write``, ``_read``, ``_admit``, ``oldest_waiting``, ``aclose``."""
+    """Implements ``ports.Journal``; a driver adds ``_write``, ``_read``, ``trouble``, ``oldest_waiting``, ``aclose``.
 
-    def __init__(self, *, vault: Vault, clock: Clock, rows: RowMapping) -> None:
+    patience: seconds that the oldest commit may wait before intake is refused. budget: bytes of documents that may wait for
+    their commit.
+    """
+
+    def __init__(self, *, vault: Vault, clock: Clock, rows: RowMapping, patience: float, budget: int) -> None:
         self.vault, self._clock, self._rows = vault, clock, rows
         self._reading = Reading(rows)
+        self._patience, self._budget = patience, budget
         self._in_flight = 0  # bytes of documents on their way
         self._stager = 1  # who stages, where there are several
         self.migrated: tuple[str, ...] = ()  # names of the migrations that were missing at the start
@@ -74,9 +79,14 @@ class SqlJournal(ABC):
         """As ``_read``, for what may take seconds, so that nobody in a hurry waits behind it."""
         return await self._read(dialogue)
 
-    @abstractmethod
     def _admit(self, size: int) -> None:
-        """Raise ``JournalUnavailable`` if an acceptance of this size cannot be taken now."""
+        """Raises ``JournalUnavailable`` if an acceptance of this size cannot be taken now."""
+        if (trouble := self.trouble()) is not None:
+            raise JournalUnavailable(trouble[1])
+        if self.oldest_waiting().total_seconds() > self._patience:
+            raise JournalUnavailable(f"the oldest commit has been waiting for more than {self._patience:g} s")
+        if self._in_flight and self._in_flight + size > self._budget:
+            raise JournalUnavailable("too much is waiting for its commit")
 
     @abstractmethod
     def _has_erased(self, submission_ids: Sequence[str]) -> None:

@@ -51,14 +51,13 @@ class PostgresJournal(SqlJournal):
     def __init__(
         self, server: Server, *, vault: Vault, clock: Clock, rows: RowMapping, patience: float, budget: int
     ) -> None:
-        super().__init__(vault=vault, clock=clock, rows=rows)
+        super().__init__(vault=vault, clock=clock, rows=rows, patience=patience, budget=budget)
         self._writers = Writers(partial(server.connect, Use.WRITER), rows)
         self._beside = Beside(partial(server.connect, Use.BESIDE), rows)
         self._readers = Readers(partial(server.connect, Use.READER))
         self._searchers = Readers(partial(server.connect, Use.SEARCHER), count=1, patience=SEARCH_PATIENCE)
         self._watch = Watch(server, self._keyring, clock)
         self._stager = self._watch.number
-        self._patience, self._budget = patience, budget
         self._closed = False
 
     @classmethod
@@ -69,9 +68,8 @@ class PostgresJournal(SqlJournal):
         """Connect, see that the server can keep what is promised and that the tables are those of this program, clear away
         what interrupted uploads of processes that are gone have left.
 
-        may_migrate: bring the tables up to date, else they must be. patience: seconds the oldest commit may wait before
-        intake is refused. budget: bytes of documents that may wait for their commit. wait: seconds for a server that is
-        still starting. lost_keys: see ``keyneeds.require_keys``. Raises ``JournalUnusable``, ``SchemaMismatch``.
+        may_migrate: bring the tables up to date, else they must be. wait: seconds for a server that is still starting.
+        lost_keys: see ``keyneeds.require_keys``. Raises ``JournalUnusable``, ``SchemaMismatch``.
         """
         server = server if isinstance(server, Server) else Server(server, instance)
         watching = await _patiently(server, wait)
@@ -196,14 +194,6 @@ class PostgresJournal(SqlJournal):
     def _has_erased(self, submission_ids: Sequence[str]) -> None:
         """Dead rows are the server's to vacuum, its log is the administration's to archive or not."""
         self._watch.tell(erased=submission_ids)
-
-    def _admit(self, size: int) -> None:
-        if (trouble := self.trouble()) is not None:
-            raise JournalUnavailable(trouble[1])
-        if self._writers.oldest_waiting() > self._patience:
-            raise JournalUnavailable(f"the oldest commit has been waiting for more than {self._patience:g} s")
-        if self._in_flight and self._in_flight + size > self._budget:
-            raise JournalUnavailable("too much is waiting for its commit")
 
 
 async def _patiently(server: Server, wait: float) -> Session:

@@ -30,7 +30,7 @@ from gateway.adapters.rabbitmq_session import (
     cancelled_by_us_alone,
 )
 from gateway.logfields import LogEvent
-from gateway.ports import GivenBack, NotRung, Ticket
+from gateway.ports import Broker, GivenBack, NotRung, Ticket
 
 RING_SECONDS = 5.0
 PREFETCH = 64
@@ -52,7 +52,7 @@ class LaneFull(NotRung):
     """The lane takes no more tickets (``reject-publish``). Ring again later."""
 
 
-class RabbitBroker:
+class RabbitBroker(Broker):
     """Implements ``ports.Broker``. Connects with ``prepare`` or when first used, and by itself whenever the connection is
     gone.
 
@@ -138,12 +138,11 @@ class RabbitBroker:
 
     @property
     def connected(self) -> bool:
-        """For ``readyz``: would a ring be taken now? True as well while nobody has needed the broker yet."""
+        """True as well while nobody has needed the broker yet."""
         return self._keeper is None or (self._session is not None and not self._outage.reason)
 
     @property
     def figures(self) -> Mapping[str, tuple[str, Callable[[], float]]]:
-        """For ``/metrics``: name → meaning, reader."""
         return {
             "up": ("1 while the broker takes rings", lambda: float(self.connected)),
             "rings_refused": ("Rings the broker did not take, since the start", lambda: self.refused),

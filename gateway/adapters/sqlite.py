@@ -34,10 +34,9 @@ class SqliteJournal(SqlJournal):
         self, path: Path, *, vault: Vault, clock: Clock, rows: RowMapping, lock: FileLock, writer: GroupCommit,
         reader: ReadingThread, disk: DiskReserve, patience: float, budget: int,
     ) -> None:
-        super().__init__(vault=vault, clock=clock, rows=rows)
+        super().__init__(vault=vault, clock=clock, rows=rows, patience=patience, budget=budget)
         self.path = path
         self._lock, self._writer, self._reader, self._disk = lock, writer, reader, disk
-        self._patience, self._budget = patience, budget
         self._closed = False
 
     @classmethod
@@ -47,8 +46,7 @@ class SqliteJournal(SqlJournal):
     ) -> SqliteJournal:
         """Make or open the file, bring its tables up to date, clear away what an interrupted upload left.
 
-        reserve: size of the disk → bytes kept free for finishing work. patience: seconds the oldest commit may wait before intake
-        is refused. budget: bytes of documents that may wait for their commit. lost_keys: see ``keyneeds.require_keys``.
+        reserve: size of the disk → bytes kept free for finishing work. lost_keys: see ``keyneeds.require_keys``.
         Raises ``JournalInUse``, ``JournalUnusable``, ``SchemaMismatch``.
         """
         rows = RowMapping(DIALECT, Keyring(vault))
@@ -112,12 +110,7 @@ class SqliteJournal(SqlJournal):
         self._writer.empty_log()
 
     def _admit(self, size: int) -> None:
-        if (reason := self._writer.ailing) is not None:
-            raise JournalUnavailable(reason)
-        if self._writer.oldest_waiting() > self._patience:
-            raise JournalUnavailable(f"the oldest commit has been waiting for more than {self._patience:g} s")
-        if self._in_flight and self._in_flight + size > self._budget:
-            raise JournalUnavailable("too much is waiting for its commit")
+        super()._admit(size)
         if not self._disk.enough():
             raise JournalUnavailable("the disk is nearly full", full=True, retry_after=60)
 

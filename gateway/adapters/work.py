@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Generic, NamedTuple, TypeVar
-from zoneinfo import ZoneInfo
 
 from gateway.adapters.rows import RowMapping, private_place
 from gateway.adapters.sql import Count, Dialogue, Many, Rows, Together, as_text
+from gateway.clocks import BERLIN
 from gateway.ports import JournalUnavailable
 from gateway.seal import canonical, entry_hash
 from gateway.submission import ClosedAs, Delivery, Purpose, State
@@ -20,7 +20,6 @@ from gateway.vault import DataKey, KeyLost
 A = TypeVar("A")
 R = TypeVar("R")
 
-_GERMANY = ZoneInfo("Europe/Berlin")
 _WITHIN = (
     (timedelta(minutes=1), "1m"), (timedelta(minutes=10), "10m"), (timedelta(hours=1), "1h"), (timedelta(days=1), "1d"),
     (timedelta(days=7), "7d"),
@@ -183,7 +182,7 @@ def ended_as(delivery: Delivery, portal: str) -> tuple[str, ...] | None:
         return None
     took = delivery.changed_at - delivery.received_at
     within = next((name for limit, name in _WITHIN if took <= limit), "longer")
-    day = delivery.changed_at.astimezone(_GERMANY).date().isoformat()
+    day = delivery.changed_at.astimezone(BERLIN).date().isoformat()
     return day, delivery.authority, delivery.leistung, portal, outcome, within
 
 

@@ -9,7 +9,6 @@ from contextvars import ContextVar
 from datetime import datetime
 from enum import IntEnum
 from typing import Any, NoReturn
-from zoneinfo import ZoneInfo
 
 import typer
 from rich.cells import cell_len
@@ -18,11 +17,12 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
+from gateway.clocks import BERLIN
+
 out = Console(highlight=False, soft_wrap=True, emoji=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 as_json: ContextVar[bool] = ContextVar("as_json", default=False)
 
-_BERLIN = ZoneInfo("Europe/Berlin")
 _NOTHING = "–"
 _GAP = 2
 _NARROW = 14  # columns of a terminal below which running text is no longer read with pleasure
@@ -136,7 +136,7 @@ def _text(cell: Any) -> str:
 
 def local(instant: str | None) -> str:
     """A stored instant (UTC) as an office reads it: Europe/Berlin, to the second."""
-    return datetime.fromisoformat(instant).astimezone(_BERLIN).strftime("%d.%m.%Y %H:%M:%S") if instant else "–"
+    return datetime.fromisoformat(instant).astimezone(BERLIN).strftime("%d.%m.%Y %H:%M:%S") if instant else "–"
 
 
 def fail(de: str, en: str = "", *, code: Exit = Exit.FOUND_FAULTS) -> NoReturn:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime, time
 from typing import Annotated, Any, Protocol
-from zoneinfo import ZoneInfo
 
 import typer
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
@@ -15,12 +14,10 @@ from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from gateway.cli.connection import connected, is_running, state_settings
 from gateway.cli.output import Exit, Json, err, fail, out, plain, show, table
 from gateway.cli.service import _planned, run
-from gateway.clocks import SystemClock
+from gateway.clocks import BERLIN, SystemClock
 from gateway.opening import open_journal
 from gateway.rehearsal import Rehearsal, Rehearsals
 from gateway.validation import Inspector
-
-_BERLIN = ZoneInfo("Europe/Berlin")
 
 
 def rehearse(
@@ -29,7 +26,7 @@ def rehearse(
     json: bool = Json,
 ) -> None:
     """Eingegangenes gegen das prüfen, was am Stichtag gilt: Was bräche, bei wem, nach welcher Regel? / Rehearse a key date."""
-    day, first = _day(on), datetime.combine(_day(since), time.min, _BERLIN)
+    day, first = _day(on), datetime.combine(_day(since), time.min, BERLIN)
     with _counter() as count:
         found = _over_the_gateway(day, first, count) if is_running() else run(_on_the_journal(day, first, count))
     show(found, lambda: _tell(found))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
-from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Query
 from starlette.responses import JSONResponse, Response
 
 from gateway.access import Identity, Party, may_submit
 from gateway.attempts import breaker
+from gateway.clocks import BERLIN
 from gateway.http import shapes
 from gateway.http.problems import Kind, Problem
 from gateway.http.services import Caller, Inside, Services
@@ -19,7 +19,6 @@ from gateway.site import NoRoute, Route, RouteExplanation
 
 router = APIRouter(prefix="/v1", tags=["Katalog"])
 
-_BERLIN = ZoneInfo("Europe/Berlin")
 
 
 @router.get("/leistungen", response_model=shapes.Leistungen, summary="Leistungen, die hier eingereicht werden können",
@@ -48,7 +47,7 @@ async def routes(
             en="The service asked for is not set up here. GET /v1/leistungen lists all of them.",
             extra={"code": "leistung-unknown"},
         )
-    today = services.clock.now().astimezone(_BERLIN).date()
+    today = services.clock.now().astimezone(BERLIN).date()
     explained = services.site.explain(leistung, ars, today)
     if isinstance(explained.decision, NoRoute):
         raise Problem(

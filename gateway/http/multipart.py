@@ -13,19 +13,13 @@ from dataclasses import dataclass, field
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
+from gateway.examination import Attachment
 from gateway.http.problems import Kind, Problem
 from gateway.http.upload import Limits, is_xml, refuse_charset, too_large
 
 _MEDIA_TYPE = re.compile(rb"[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}\Z")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 MAX_NAME = 255
-
-
-@dataclass(frozen=True, slots=True)
-class Attached:
-    name: str = field(repr=False)
-    media_type: str
-    body: bytes = field(repr=False)
 
 
 @dataclass(slots=True)
@@ -68,7 +62,7 @@ class Multipart:
         except FormParserError:
             raise _broken("Der Aufbau des multipart-Inhalts ist falsch.", "The multipart content is malformed.") from None
 
-    def finish(self) -> tuple[bytes, tuple[Attached, ...]]:
+    def finish(self) -> tuple[bytes, tuple[Attachment, ...]]:
         """The bytes of the part ``submission`` and the attachments. Raises ``Problem``."""
         if not self._ended:
             raise _broken(
@@ -81,7 +75,7 @@ class Multipart:
                 "Genau ein Teil mit dem Namen submission wird gebraucht.", "Exactly one part named submission is needed.",
             )
         files = tuple(
-            Attached(
+            Attachment(
                 part.file_name if part.file_name is not None else part.field_name,
                 part.media_type.decode("ascii"),
                 b"".join(part.chunks),

@@ -218,7 +218,7 @@ async def read(services: Services, headers: dict[bytes, bytes], receive: Receive
     if parts is None:
         return Upload(chunks[0] if len(chunks) == 1 else b"".join(chunks), (), size)
     body, files = parts.finish()
-    return Upload(body, tuple(Attachment(file.name, file.media_type, file.body) for file in files), size)
+    return Upload(body, files, size)
 
 
 def incoming_of(identity: Identity, upload: Upload, scope: Scope, headers: dict[bytes, bytes]) -> Incoming:

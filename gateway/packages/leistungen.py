@@ -38,6 +38,8 @@ class Place(StrEnum):
 
 
 class OnInvalid(StrEnum):
+    """What happens to a submission that is understood but wrong: told to the portal (422), or kept for an operator."""
+
     REJECT = "reject"
     HOLD = "hold"
 

@@ -8,10 +8,10 @@ from gateway.config.faults import Fault, Where
 from gateway.config.routing import Considered, NoRoute, Route, RouteStep, Successor
 from gateway.site.explanation import RouteExplanation
 from gateway.site.loading import SiteFaults, load, parse
-from gateway.site.model import Authority, FormBinding, OnInvalid, PortalConfig, Site, TargetConfig
+from gateway.site.model import Authority, FormBinding, PortalConfig, Site, TargetConfig
 from gateway.site.windows import Window
 
 __all__ = [
-    "Authority", "Considered", "Fault", "FormBinding", "NoRoute", "OnInvalid", "PortalConfig", "Route", "RouteExplanation",
+    "Authority", "Considered", "Fault", "FormBinding", "NoRoute", "PortalConfig", "Route", "RouteExplanation",
     "RouteStep", "Site", "SiteFaults", "Successor", "TargetConfig", "Where", "Window", "bind_options", "load", "parse",
 ]

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
@@ -17,6 +16,7 @@ from pydantic import BeforeValidator, Field, StrictBool, StrictInt
 from gateway.config.binding import Duration, PositiveDuration
 from gateway.config.faults import Where
 from gateway.config.routing import NoRoute, Route, RoutingTable, Successor
+from gateway.packages.leistungen import OnInvalid
 from gateway.site import windows
 from gateway.site.explanation import RouteExplanation, explain
 from gateway.site.windows import Window
@@ -24,13 +24,6 @@ from gateway.site.windows import Window
 _VERSION = re.compile(r":v?(\d+(?:\.\d+)*)$")
 _BOUND = re.compile(r"\s*(>=|<=|==|>|<)\s*(\d+(?:\.\d+)*)\s*")
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
-
-
-class OnInvalid(StrEnum):
-    """What happens to a submission that is understood but wrong: told to the portal (422), or kept for an operator."""
-
-    REJECT = "reject"
-    HOLD = "hold"
 
 
 def _fingerprint(text: object) -> object:
@@ -203,10 +196,6 @@ class Site:
             for name, target in self.targets.items() if target.authority in self.authorities
         }
         return explain(self._table, leistung, ars, on, owners=owners)
-
-    def form_for(self, portal: str, form_id: str) -> FormBinding | None:
-        """The first binding of the file that fits."""
-        return next((form for form in self.forms if form.matches(portal, form_id)), None)
 
 
 def _holds(version: str, bound: str) -> bool:

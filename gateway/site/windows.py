@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from zoneinfo import ZoneInfo
 
-BERLIN = ZoneInfo("Europe/Berlin")
+from gateway.clocks import BERLIN
+
 HORIZON = timedelta(days=400)
 
 _GERMAN, _ENGLISH = ("mo", "di", "mi", "do", "fr", "sa", "so"), ("mon", "tue", "wed", "thu", "fri", "sat", "sun")

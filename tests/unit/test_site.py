@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from gateway.config.binding import is_secret_key
 from gateway.config.faults import Faults
+from gateway.schemas import OnInvalid
 from gateway.site import (
     Fault,
     FormBinding,
     NoRoute,
-    OnInvalid,
     Route,
     RouteStep,
     Site,
@@ -287,14 +287,6 @@ def test_a_form_is_recognised_by_pattern_and_version(pattern: str, versions: str
     binding = FormBinding("service-bw", pattern, versions, "hundesteuer", None, False)
     assert binding.matches("service-bw", form_id) is expected
     assert not binding.matches("amt24", form_id)
-
-
-def test_the_first_binding_of_the_file_counts() -> None:
-    other = '[[form]]\nportal = "service-bw"\nform_id = "*"\nleistung = "wohngeld"\n'
-    found = site(GOOD + other)
-    bindings = [found.form_for("service-bw", form_id) for form_id in ("6000357:Hundesteuer:v1.0", "1:x:v1.0")]
-    assert [binding and binding.leistung for binding in bindings] == ["hundesteuer", "wohngeld"]
-    assert found.form_for("amt24", "1:x:v1.0") is None
 
 
 # --- explanations ----------------------------------------------------------------------------------------------------
