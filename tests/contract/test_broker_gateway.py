@@ -19,7 +19,7 @@ from gateway import app as composition
 from gateway.__main__ import app as command_line
 from gateway.adapters.rabbitmq_queues import Queues
 from gateway.app import build
-from gateway.ports import BrokerUnusable, Ticket
+from gateway.ports import Broker, BrokerUnusable, Ticket
 from gateway.settings import Role, Settings
 from tests.chaos.proxy import Proxy
 from tests.contract.brokers import AMQP, until
@@ -36,8 +36,11 @@ options = { url = "http://127.0.0.1:9", token = "env:PROBE_SECRET" }
 """
 
 
-class Hanging:
+class Hanging(Broker):
     """A broker that never returns from anything, as one that is frozen would not without timeouts."""
+
+    async def prepare(self, *lanes: str) -> None:
+        await asyncio.sleep(3600)
 
     async def ring(self, ticket: Ticket) -> None:
         await asyncio.sleep(3600)
