@@ -35,15 +35,17 @@ class Outage:
     """reason: what the trouble is now; empty while there is none."""
 
     def __init__(self) -> None:
-        self.reason, self._since, self._refused = "", 0.0, 0
+        self.reason, self._told, self._since, self._refused = "", "", 0.0, 0
 
     def begin(self, reason: str, error: BaseException | str) -> None:
-        """Said once, and once more when it turns out that it will not pass by itself."""
+        """Said once, and once more when it turns out that it will not pass by itself: twice in a row the same, because a broker
+        that is just starting refuses for a moment what it takes in the next."""
         if not self.reason:
             self._since = asyncio.get_running_loop().time()
-        if not self.reason or (reason != self.reason and reason in _FOR_A_PERSON):
+        if not self.reason or (reason == self.reason != self._told and reason in _FOR_A_PERSON):
             told = {"error": error} if isinstance(error, str) else place_of(error)
             log.error(LogEvent.BROKER_AWAY, reason=reason, **told)
+            self._told = reason
         self.reason = reason
 
     def end(self, refused: int) -> None:
