@@ -53,7 +53,7 @@ def rendered(rows: Iterable[Row], *, at: datetime, machine: str) -> str:
         f"Gemessen am {at:%d.%m.%Y} mit `make chaos` ({machine}).", "",
         "| Form | Getroffen | Störung | Male | Einreichungen | davon bestätigt | verloren | doppelt | von Hand wiederholt |",
         "|---|---|---|---:|---:|---:|---:|---:|---:|",
-        *(f"| {' | '.join(key)} | {' | '.join(_number(n) for n in total)} |" for key, total in totals.items()),
+        *(f"| {' | '.join(key)} | {' | '.join(_number(n) for n in total)} |" for key, total in sorted(totals.items())),
         f"| **Summe** | | | {' | '.join(f'**{_number(sum(column))}**' for column in zip(*totals.values(), strict=True))} |",
     ]  # fmt: skip
     return "\n".join(lines)
