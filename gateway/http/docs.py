@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 from functools import cache
 from typing import Any
 
@@ -21,6 +22,7 @@ details{border:1px solid #bbb;border-radius:4px;margin:.5rem 0;padding:.5rem 1re
 summary{cursor:pointer}code,pre{font-family:ui-monospace,monospace;font-size:.9em}pre{background:#f3f4f6;padding:.5rem;overflow:auto}
 b{display:inline-block;min-width:4.5rem;color:#003064}table{border-collapse:collapse}
 td,th{text-align:left;padding:.2rem 1rem .2rem 0;vertical-align:top}
+p,summary,td{overflow-wrap:anywhere}td:first-child{min-width:4rem}
 @media (prefers-color-scheme:dark){body{background:#111;color:#eee}pre{background:#222}b,h2{color:#8ab4f8}}
 """
 
@@ -54,7 +56,7 @@ def _page(app: FastAPI) -> str:
     for path, operations in whole["paths"].items():
         for method, operation in operations.items():
             groups.setdefault(operation.get("tags", ["Sonstiges"])[0], []).append(_operation(path, method, operation))
-    body = "".join(f"<h2>{html.escape(name)}</h2>{''.join(each)}" for name, each in sorted(groups.items()))
+    body = "".join(f"<h2>{html.escape(name)}</h2>{''.join(each)}" for name, each in sorted(groups.items(), key=_portals_first))
     schemas = "".join(
         f"<details id='{html.escape(name)}'><summary><code>{html.escape(name)}</code></summary>"
         f"<pre>{html.escape(json.dumps(schema, ensure_ascii=False, indent=1))}</pre></details>"
@@ -63,26 +65,34 @@ def _page(app: FastAPI) -> str:
     return (
         f"<!doctype html><html lang='de'><meta charset='utf-8'><meta name='viewport' content='width=device-width'>"
         f"<title>Nahtlos: Schnittstelle</title><style>{_STYLE}</style><h1>Nahtlos: Schnittstelle</h1>"
-        f"<p>{html.escape(whole['info']['description'])}</p>"
+        f"<p>{_prose(whole['info']['description'])}</p>"
         f"<p>Version {html.escape(whole['info']['version'])} · <a href='/openapi.json'>openapi.json</a></p>"
         f"{body}<h2>Formen der Antworten</h2>{schemas}</html>"
     )
 
 
+def _portals_first(group: tuple[str, list[str]]) -> tuple[bool, str]:
+    return group[0].startswith("Betrieb"), group[0]
+
+
+def _prose(text: str) -> str:
+    return re.sub("`([^`]+)`", r"<code>\1</code>", html.escape(text))
+
+
 def _operation(path: str, method: str, operation: dict[str, Any]) -> str:
     parameters = "".join(
         f"<tr><td><code>{html.escape(each['name'])}</code><td>{html.escape(each['in'])}"
-        f"<td>{html.escape(each.get('description', ''))}"
+        f"<td>{_prose(each.get('description', ''))}"
         for each in operation.get("parameters", ())
     )
     answers = "".join(
-        f"<tr><td>{html.escape(status)}<td>{html.escape(answer.get('description', ''))}<td>{_shape(answer)}"
+        f"<tr><td>{html.escape(status)}<td>{_prose(answer.get('description', ''))}<td>{_shape(answer)}"
         for status, answer in operation["responses"].items()
     )
     return (
         f"<details><summary><b>{method.upper()}</b> <code>{html.escape(path)}</code> "
         f"{html.escape(operation.get('summary', ''))}</summary>"
-        f"<p>{html.escape(operation.get('description', ''))}</p>"
+        f"<p>{_prose(operation.get('description', ''))}</p>"
         + (f"<h3>Angaben</h3><table>{parameters}</table>" if parameters else "")
         + f"<h3>Antworten</h3><table>{answers}</table></details>"
     )

@@ -335,6 +335,8 @@ async def test_the_documentation_needs_no_internet_and_no_script(gateway: House)
     assert "https://" not in page.text
     for path in openapi.document(described())["paths"]:
         assert path in page.text
+    assert page.text.index("<h2>Einreichungen") < page.text.index("<h2>Betrieb"), "a portal's developer reads first"
+    assert "`" not in page.text.partition("<h2>Formen")[0]
     assert (await gateway.client(None).get("/openapi.json")).text == openapi.FILE.read_text(encoding="utf-8")
 
 
