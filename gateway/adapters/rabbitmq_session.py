@@ -22,13 +22,16 @@ from gateway.adapters.rabbitmq_queues import Queues
 CONNECT_SECONDS = 5.0
 ACK_SECONDS = 2.0
 CLOSE_SECONDS = 2.0
+REMAKE_SECONDS = 1.0
+"""After which a deleted queue is made again by a ring, so that who listened has heard that it is gone."""
+
 
 class Gone(Exception):
     """What we waited for went down with its connection."""
 
 
 class NoQueue(Exception):
-    """A person has deleted it. The next ring makes it again."""
+    """A person has deleted it. A ring makes it again, ``REMAKE_SECONDS`` later."""
 
 
 class Session:
@@ -43,6 +46,7 @@ class Session:
         self._queues = queues
         self._connections: list[Connection] = []
         self._declared: set[str] = set()
+        self._deleted: dict[str, float] = {}
         self._heard: set[asyncio.Queue[AbstractIncomingMessage | None]] = set()
         self.lost, self.why = asyncio.Event(), ""
 
@@ -75,14 +79,17 @@ class Session:
         """Returns once the quorum has it. Raises ``NoQueue``, ``DeliveryError`` when the lane takes no more, else as
         ``declare``."""
         if lane not in self._declared:
+            if asyncio.get_running_loop().time() < self._deleted.get(lane, 0.0) + REMAKE_SECONDS:
+                raise NoQueue(lane)
             await self.declare(lane)
         message = aio_pika.Message(body, delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
         try:
             await self._publishing.default_exchange.publish(message, routing_key=self._queues.of(lane), mandatory=True)
         except PublishError as returned:
-            # Made again with the next ring and not at once: RabbitMQ 3.10 does not tell who listens that their queue is gone
+            # Made again by a later ring and not at once: RabbitMQ 3.10 does not tell who listens that their queue is gone
             # when it is there again some milliseconds later, and its tickets then reach nobody.
             self._declared.discard(lane)
+            self._deleted[lane] = asyncio.get_running_loop().time()
             raise NoQueue(lane) from returned
 
     async def hear(self, lane: str, prefetch: int) -> AsyncGenerator[AbstractIncomingMessage, None]:
