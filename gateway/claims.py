@@ -45,9 +45,9 @@ _RECEIVED = frozenset({Role.RECEIVED, Role.ATTACHMENT})
 
 
 def _hash(*fields: str) -> bytes:
-    return _digest(b"", *(text.encode() for text in fields))
+    return _digest(b"", *map(str.encode, fields))
 
 
 def _digest(prefix: bytes, *fields: bytes) -> bytes:
     """Each field with its length before it, so that no two lists read alike."""
-    return hashlib.sha256(prefix + b"".join(piece for data in fields for piece in (len(data).to_bytes(8), data))).digest()
+    return hashlib.sha256(prefix + b"".join([piece for data in fields for piece in (len(data).to_bytes(8), data)])).digest()

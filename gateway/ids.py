@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 from gateway.randomness import random_bytes
 
@@ -22,7 +23,7 @@ def uuid7() -> str:
 def new_reference() -> str:
     """Ten random Crockford characters (50 bits) and a check character."""
     number = int.from_bytes(random_bytes(7)) >> 6
-    body = "".join(_ALPHABET[number >> 5 * place & 31] for place in range(_LENGTH))
+    body = "".join([_ALPHABET[number >> shift & 31] for shift in range(0, 5 * _LENGTH, 5)])
     return body + _check(body)
 
 
@@ -42,11 +43,22 @@ def _check(body: str) -> str:
     """A linear code over GF(32), x^5 + x^2 + 1: every place has a weight of its own and no weight is zero or one, so that
     the check character may be swapped with its neighbour no more than the others."""
     total = 0
-    for character in reversed(body):
-        total = _double(total) ^ _double(_VALUE[character])
+    for weighted, character in zip(_WEIGHTED, body, strict=True):
+        total ^= weighted[character]
     return _ALPHABET[total]
 
 
 def _double(value: int) -> int:
     value <<= 1
     return value ^ 0b100101 if value & 32 else value
+
+
+def _weighted() -> Iterator[dict[str, int]]:
+    """What each character is worth at each place: doubled once at the first, once more at every place after it."""
+    worth = {character: _VALUE[character] for character in _ALPHABET}
+    for _ in range(_LENGTH):
+        worth = {character: _double(value) for character, value in worth.items()}
+        yield worth
+
+
+_WEIGHTED = tuple(_weighted())

@@ -307,7 +307,7 @@ class Journal(Protocol):
     """
 
     async def accept(self, acceptance: Acceptance) -> Accepted | KeyReused:
-        """All of it or nothing, in one synced commit. Raises ``JournalUnavailable``. Sets ``submission.order``."""
+        """All of it or nothing, in one synced commit. Raises ``JournalUnavailable``."""
         ...
 
     async def replayed(self, portal: str, claims: Sequence[Claim], fingerprint: bytes) -> Accepted | KeyReused | None:

@@ -125,7 +125,7 @@ class Submission:
 
     id: UUIDv7 text. reference: the Eingangsnummer people read out on the telephone. digest: SHA-256 of the received
     message bytes. fingerprint: SHA-256 over leistung, ars and every part (see ``intake.fingerprint``).
-    received_at: UTC, fixed at the 202 (P9). order: commit order within this journal, set by the journal.
+    received_at: UTC, fixed at the 202 (P9). order: commit order within this journal, known once it is read from there.
     """
 
     id: str

@@ -22,6 +22,7 @@ from gateway.checks.opinion import Patience, Refused, SecondOpinion
 from gateway.checks.sandbox import Sandbox
 from gateway.checks.steps import Outcome, run_steps
 from gateway.checks.validity import validity
+from gateway.cohort import in_step
 from gateway.document import Document, read
 from gateway.findings import Finding, Severity
 from gateway.packages.compiled import MOST
@@ -114,6 +115,7 @@ class Inspector:
         if len(body) > INLINE_BYTES:
             await _in(self._pool, work.begin_and_check)
         else:
+            await in_step()
             work.begin()
             if work.document.weight <= INLINE_WEIGHT and not work.may_run_long:
                 work.check()

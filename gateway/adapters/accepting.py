@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -103,7 +103,7 @@ def accept(work: Work, group: Sequence[Prepared]) -> Dialogue[list[Accepted | Ke
         if insert:
             work.inserts.append(Many(f"insert_{name}", insert))
     return [
-        spoilt.get(number) or answers.get(number) or Accepted(replace(one.acceptance.submission, order=number), replayed=False)
+        spoilt.get(number) or answers.get(number) or Accepted(one.acceptance.submission, replayed=False)
         for number, one in numbered
     ]
 
@@ -165,10 +165,10 @@ def _standing(rows: RowMapping, one: Prepared, taken: dict[Key, Numbered]) -> Di
     s = one.acceptance.submission
     for claim in one.acceptance.claims:
         if (first := taken.get((s.portal, claim.kind, claim.key_hash))) is not None:
-            number, submission = first[0], first[1].acceptance.submission
+            submission = first[1].acceptance.submission
             if submission.fingerprint != s.fingerprint:
                 return KeyReused(claim.kind)
-            return Accepted(replace(submission, order=number), replayed=True)
+            return Accepted(submission, replayed=True)
         if (answer := (yield from standing(rows, s.portal, [claim], s.fingerprint, one.now))) is not None:
             return answer
     return None

@@ -16,6 +16,7 @@ from gateway.adapters.reading import Reading, Tally
 from gateway.adapters.rows import RowMapping, chunk_count
 from gateway.adapters.sql import Dialogue
 from gateway.adapters.work import Work, facts_text
+from gateway.cohort import in_step
 from gateway.ports import (
     NO_LIMITS,
     Acceptance,
@@ -129,7 +130,9 @@ class SqlJournal(ABC):
             if size > _ELSEWHERE:
                 prepared = await asyncio.to_thread(prepare, acceptance, self._keyring, self._rows, now=self._clock.now())
             else:
+                await in_step()
                 prepared = prepare(acceptance, self._keyring, self._rows, now=self._clock.now())
+                await in_step()
             with contextlib.suppress(accepting.KeyRetired):
                 return cast("Accepted | KeyReused", await self._write(accepting.accept, prepared, weight=size, may_drop=True))
 

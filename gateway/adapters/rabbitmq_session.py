@@ -17,6 +17,7 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from aiormq.exceptions import ChannelPreconditionFailed, PublishError
 
 from gateway.adapters.rabbitmq_address import Address, Connection
+from gateway.adapters.rabbitmq_listener import Listener, Silence
 from gateway.adapters.rabbitmq_queues import Queues
 
 CONNECT_SECONDS = 5.0
@@ -47,7 +48,7 @@ class Session:
         self._connections: list[Connection] = []
         self._declared: set[str] = set()
         self._deleted: dict[str, float] = {}
-        self._heard: set[asyncio.Queue[AbstractIncomingMessage | None]] = set()
+        self._listeners: set[Listener] = set()
         self.lost, self.why = asyncio.Event(), ""
 
     async def open(self, address: Address, name: str, lanes: Iterable[str]) -> None:
@@ -86,8 +87,7 @@ class Session:
         try:
             await self._publishing.default_exchange.publish(message, routing_key=self._queues.of(lane), mandatory=True)
         except PublishError as returned:
-            # Made again by a later ring and not at once: RabbitMQ 3.10 does not tell who listens that their queue is gone
-            # when it is there again some milliseconds later, and its tickets then reach nobody.
+            # Made again by a later ring and not at once, so that who listens is told (see ``Silence``).
             self._declared.discard(lane)
             self._deleted[lane] = asyncio.get_running_loop().time()
             raise NoQueue(lane) from returned
@@ -95,28 +95,31 @@ class Session:
     async def hear(self, lane: str, prefetch: int) -> AsyncGenerator[AbstractIncomingMessage, None]:
         """Ends when nothing more will come: the session is lost, or a person has deleted the queue; ``hear`` again then.
         Raises whatever the libraries raise. Who stops listening can still acknowledge what he has; the rest goes back."""
-        heard: asyncio.Queue[AbstractIncomingMessage | None] = asyncio.Queue()
+        listener = await self._listener(lane, prefetch)
+        try:
+            while not self.lost.is_set():
+                try:
+                    message = await listener.next()
+                except Silence:
+                    silent, listener = listener, await self._listener(lane, prefetch)
+                    self._listeners.discard(silent)
+                    await _within(silent.close())
+                    continue
+                if message is None:
+                    break
+                yield message
+            await _within(listener.close())
+        finally:
+            self._listeners.discard(listener)
+            await _within(listener.end())
+
+    async def _listener(self, lane: str, prefetch: int) -> Listener:
         with cancelled_by_us_alone():
             async with asyncio.timeout(CONNECT_SECONDS):
-                channel = await self._hearing.channel(publisher_confirms=False)
-                await channel.set_qos(prefetch_count=prefetch)
-                queue = await self._queues.declare(channel, lane)
-                channel.close_callbacks.add(lambda *_: heard.put_nowait(None))
-                underlay = await channel.get_underlay_channel()
-                underlay.on_consumer_cancel_callbacks.add(lambda _: heard.put_nowait(None))
-                consumer = await queue.consume(heard.put)
-        self._heard.add(heard)
-        try:
-            while not self.lost.is_set() and (message := await heard.get()) is not None:
-                yield message
-            await _within(channel.close())
-        finally:
-            self._heard.discard(heard)
-            if not channel.is_closed:
-                await _within(queue.cancel(consumer))  # whose answer comes after everything that was still on its way
-                while not heard.empty():
-                    if (unread := heard.get_nowait()) is not None:
-                        await _within(unread.nack(requeue=True))
+                listener = Listener(self._queues, await self._hearing.channel(publisher_confirms=False), lane, prefetch)
+                await listener.begin()
+        self._listeners.add(listener)
+        return listener
 
     async def is_blocked(self) -> bool:
         """The broker is short of memory or disk and takes nothing at present."""
@@ -136,8 +139,8 @@ class Session:
         if not self.lost.is_set():
             self.why = type(error).__name__ if error is not None else "closed"
             self.lost.set()
-            for heard in self._heard:
-                heard.put_nowait(None)
+            for listener in self._listeners:
+                listener.hang_up()
             if isinstance(error, TimeoutError):  # frozen or out of reach: no goodbye would come back
                 self._abort()
 

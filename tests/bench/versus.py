@@ -29,6 +29,7 @@ PEERS = {
     "FastStream": ("faststream_peer", ("faststream", "run", "tests.bench.peers.faststream_peer:app")),
 }  # fmt: skip
 """Name → module, and how its worker is started."""
+FLOOR = "nothing kept"
 
 _PATIENCE = 120.0
 
@@ -52,13 +53,16 @@ def comparing(bench: Bench) -> None:
         for name in PEERS:
             door = Door(stack.enter_context(peer(name, "aiohttp", amqp=bench.rabbitmq.url, target=system.url)), "")
             others[name] = _measured(bench, name, door, system)
+        door = Door(stack.enter_context(nothing_kept(system.url)), "")
+        others[FLOOR] = _measured(bench, FLOOR, door, system)
         found = take_turns(_measured(bench, "one process", one.door, system), others, bench.rounds)
-    distributed = found.pop(OURS_DISTRIBUTED)
+    distributed, floor = found.pop(OURS_DISTRIBUTED), found.pop(FLOOR)
     bench.note("accept + deliver, one process /s", round(distributed.neighbours))
     bench.note("accept + deliver, intake + worker on PostgreSQL + RabbitMQ /s", round(distributed.rate))
     for name, peers in found.items():
         bench.note(f"accept + deliver, {name} with our HTTP client /s", round(peers.rate))
         bench.bar(f"accept + deliver, one process / {name}", 1 / peers.ratio, "≥", 2)
+        bench.information(f"the same intake and POST with nothing kept / {name}", floor.ratio / peers.ratio)
     for name, peers in found.items():
         bench.information(f"accept + deliver, PostgreSQL + RabbitMQ / {name}", distributed.ratio / peers.ratio)
     bench.information("accept + deliver, PostgreSQL + RabbitMQ / one process", distributed.ratio)
@@ -90,15 +94,27 @@ def _measured(bench: Bench, name: str, door: Door, system: CaseSystem) -> Callab
 def peer(name: str, client: str, *, amqp: str, target: str) -> Iterator[int]:
     """Intake and worker up; the port of the intake. client: ``aiohttp``, as our connectors, or ``httpx``."""
     module, worker = PEERS[name]
-    port, queue = free_port(), f"nahtlos-bench-{uuid.uuid4().hex[:8]}"
-    environment = os.environ | {
-        "PEER_AMQP": amqp, "PEER_QUEUE": queue, "PEER_TARGET": target, "PEER_CLIENT": client, "PYTHONPATH": str(ROOT),
-    }
-    web = ("uvicorn", f"tests.bench.peers.{module}:web", "--port", str(port), "--log-level", "error", "--no-access-log")
+    queue = f"nahtlos-bench-{uuid.uuid4().hex[:8]}"
+    environment = {"PEER_AMQP": amqp, "PEER_QUEUE": queue, "PEER_TARGET": target, "PEER_CLIENT": client}
     with ExitStack() as stack:
         stack.callback(lambda: uvloop.run(_delete(amqp, queue)))
-        for command in (web, worker):
-            stack.enter_context(_process(command, environment))
+        port = stack.enter_context(_intake(module, environment))
+        stack.enter_context(_process(worker, environment))
+        yield port
+
+
+@contextmanager
+def nothing_kept(target: str) -> Iterator[int]:
+    """The port of an intake that delivers by itself."""
+    with _intake("nothing_kept", {"PEER_AMQP": "", "PEER_QUEUE": "", "PEER_TARGET": target, "PEER_CLIENT": "aiohttp"}) as port:
+        yield port
+
+
+@contextmanager
+def _intake(module: str, environment: dict[str, str]) -> Iterator[int]:
+    port = free_port()
+    web = ("uvicorn", f"tests.bench.peers.{module}:web", "--port", str(port), "--log-level", "error", "--no-access-log")
+    with _process(web, environment):
         _await_port(port)
         yield port
 
@@ -106,7 +122,8 @@ def peer(name: str, client: str, *, amqp: str, target: str) -> Iterator[int]:
 @contextmanager
 def _process(command: tuple[str, ...], environment: dict[str, str]) -> Iterator[None]:
     process = subprocess.Popen(
-        [sys.executable, "-m", *command], env=environment, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        [sys.executable, "-m", *command], env=os.environ | {"PYTHONPATH": str(ROOT)} | environment, cwd=ROOT,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )
     try:
         yield

@@ -31,7 +31,7 @@ def says_202_before_the_commit() -> None:
     for journal in (SqliteJournal, PostgresJournal):
         async def early(self: SqlJournal, acceptance: Acceptance, accept: Any = journal.accept) -> Any:
             running.add(asyncio.ensure_future(late(accept(self, acceptance))))
-            return Accepted(replace(acceptance.submission, order=1), replayed=False)
+            return Accepted(acceptance.submission, replayed=False)
 
         _replace(journal, "accept", early)
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from gateway.ids import new_reference, uuid7
-from gateway.ports import Acceptance, Change, Claim, Part, Role
+from gateway.ports import Acceptance, Change, Claim, Journal, Part, Role
 from gateway.submission import (
     ClosedAs,
     DeadClass,
@@ -67,6 +67,15 @@ def acceptance(
     return Acceptance(
         submission, parts, [delivery(id_, at=at, **different) for different in deliveries], claims, f"portal {submission.portal}",
     )
+
+
+async def order_of_a_new_one(journal: Journal) -> int:
+    """Accepts one more."""
+    given = acceptance()
+    await journal.accept(given)
+    dossier = await journal.dossier(given.submission.id)
+    assert dossier is not None
+    return dossier.submission.order
 
 
 def claim(key: str, *, kind: str = "key", at: datetime = EPOCH, days: int = 30) -> Claim:

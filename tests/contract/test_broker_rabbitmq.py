@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import cast
 
 import pytest
 from pamqp.common import FieldTable
 
-from gateway.adapters import rabbitmq_queues
+from gateway.adapters import rabbitmq_listener, rabbitmq_queues
 from gateway.adapters.rabbitmq import BrokerAway, LaneFull
 from gateway.adapters.rabbitmq_queues import QueueDiffers, Queues
 from gateway.ports import Broker, BrokerUnusable, GivenBack, Ticket
@@ -292,3 +293,35 @@ async def test_a_listener_whose_queue_is_deleted_hears_what_is_rung_afterwards(p
         await until(lambda: _rings(place, broker, after))
         await until(lambda: heard == [before, after])
         assert broker.connected
+
+
+async def test_who_is_not_told_that_his_queue_was_deleted_listens_anew_after_a_while(
+    place: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RabbitMQ 3.10 never tells it of a queue that is there again at once."""
+    monkeypatch.setattr(rabbitmq_listener, "SILENCE_SECONDS", 0.5)
+    broker, [before, after] = place.broker(), ids(2)
+    async with listening(broker) as heard:
+        await place.ring(broker, before)
+        await until(lambda: heard == [before])
+
+        async with place.channel() as channel:
+            await channel.queue_delete(place.queues.of(LANE))
+            await place.queues.declare(channel, LANE)
+
+        await until(lambda: _rings(place, broker, after))
+        await until(lambda: heard == [before, after])
+
+
+async def test_who_is_at_work_does_not_listen_anew(place: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rabbitmq_listener, "SILENCE_SECONDS", 0.1)
+    broker = place.broker(prefetch={LANE: 3})
+    await place.ring(broker, *ids(10))
+    async with listening(broker, done=False) as held:
+        await until(lambda: len(held) == 3)
+        await asyncio.sleep(1)
+        assert len(held) == 3, "another listener would have had three more, and what is at work would have gone back"
+        for rung in held[:3]:
+            async with rung:
+                pass
+        await until(lambda: len(held) == 6)

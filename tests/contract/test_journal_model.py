@@ -92,10 +92,12 @@ class JournalMachine(RuleBasedStateMachine):
             return
         assert isinstance(answer, Accepted)
         assert not answer.replayed
-        assert answer.submission.order > max((s.order for s in self.submissions.values()), default=0)
-        self.submissions[given.submission.id] = answer.submission
+        dossier = self.do(self.journal.dossier(given.submission.id))
+        assert dossier is not None
+        assert dossier.submission.order > max((s.order for s in self.submissions.values()), default=0)
+        self.submissions[given.submission.id] = dossier.submission
         if key:
-            self.keys[key] = answer.submission
+            self.keys[key] = dossier.submission
         for one in given.deliveries:
             self.deliveries[one.id] = one
             self.lines[one.submission_id] += 1

@@ -19,7 +19,7 @@ from gateway.ports import Accepted, TargetChange, TargetState
 from gateway.seal import Sealer, verify
 from gateway.submission import DeadClass, Event
 from tests.clock import EPOCH
-from tests.contract.examples import LEASE, acceptance, change
+from tests.contract.examples import LEASE, acceptance, change, order_of_a_new_one
 from tests.contract.journals import PostgresPlace, SqlitePlace
 
 
@@ -95,9 +95,7 @@ async def test_all_of_it_is_there_afterwards_and_goes_on_where_it_was(old: Sqlit
     again = await after.accept(acceptance(key="4", content="4"))
     assert isinstance(again, Accepted)
     assert (again.replayed, again.submission.id) == (True, ids[4])
-    fresh = await after.accept(acceptance(key="new"))
-    assert isinstance(fresh, Accepted)
-    assert fresh.submission.order > max(dossier.submission.order for dossier in dossiers if dossier)
+    assert await order_of_a_new_one(after) > max(dossier.submission.order for dossier in dossiers if dossier)
     await Sealer(after, new.clock).once()
     verdict = await verify(after)
     assert verdict.broken is None, verdict

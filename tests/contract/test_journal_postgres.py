@@ -24,7 +24,7 @@ from gateway.seal import verify
 from gateway.submission import DeadClass, Event
 from gateway.vault import Vault
 from tests.clock import EPOCH
-from tests.contract.examples import LEASE, acceptance, change
+from tests.contract.examples import LEASE, acceptance, change, order_of_a_new_one
 from tests.contract.journals import PostgresPlace
 from tests.contract.test_journal_sqlite import open_work
 
@@ -137,9 +137,7 @@ async def test_lines_and_submissions_are_numbered_in_the_order_of_their_commits(
 
     async def send(journal: PostgresJournal) -> None:
         for _ in range(25):
-            answer = await journal.accept(acceptance())
-            assert isinstance(answer, Accepted)
-            order = answer.submission.order
+            order = await order_of_a_new_one(journal)
             assert place.execute("select count(*) from submission where seq <= ?", order) == [(order,)], "one came later"
             seen.append(order)
 

@@ -413,7 +413,8 @@ async def test_a_worker_that_goes_away_after_its_outcome_was_queued_has_still_re
 async def test_what_was_queued_before_closing_is_committed_and_nothing_after(place: SqlitePlace, journal: SqliteJournal) -> None:
     given = [acceptance() for _ in range(50)]
     accepting = [asyncio.create_task(journal.accept(one)) for one in given]
-    await asyncio.sleep(0)
+    for _ in range(3):  # begun, prepared, queued
+        await asyncio.sleep(0)
 
     await journal.aclose()
     await journal.aclose()

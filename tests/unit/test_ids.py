@@ -48,6 +48,12 @@ def test_two_swapped_characters_are_always_found(one: int, other: int) -> None:
     assert parse_reference(swapped) == (reference if swapped == reference else None)
 
 
+def test_what_citizens_were_told_before_stays_valid() -> None:
+    """Its check characters come from the code as it was first written: another code would be as good, and wrong."""
+    for told in ("YV1SMXEDDM4", "P0ZP87P93CN", "HDPGM8RTTY0"):
+        assert parse_reference(told) == told
+
+
 def test_what_is_no_reference_is_none() -> None:
     assert parse_reference("") is None
     assert parse_reference("ABC") is None
