@@ -64,7 +64,8 @@ class Dispatcher:
         self._journal, self._broker, self._clock, self._targets = journal, broker, clock, targets
         self._actor, self._alone = f"gateway:{instance}", alone
         self._lanes = {name: _Lane(config) for name, config in targets.items()}
-        self._where: dict[str, _Lane] = {}
+        self._where: dict[str, _Lane] = {}  # what we rang, until it is done
+        self._ended: set[str] = set()  # since the journal was last asked
         self._suspect: str | None = None
         self._suspects_lane: _Lane | None = None
         self._standing = standing or Standing(journal=journal, clock=clock)
@@ -98,16 +99,18 @@ class Dispatcher:
     def done(self, delivery_id: str) -> None:
         """The worker of this process has finished with a ticket (``Worker(on_done=dispatcher.done)``). Cheap."""
         self._touched = True
+        self._ended.add(delivery_id)
         lane = self._where.pop(delivery_id, None)
         if lane is not None:
             lane.rung.pop(delivery_id, None)
+            lane.flying.discard(delivery_id)
             if lane.shut:  # it was the probe, or what was in flight before: the breaker may have closed
                 self._standing.forget()
                 self._woken.set()
         if self._suspect == delivery_id:
             self._suspect = self._suspects_lane = None
             self._woken.set()
-        elif lane is None and not self._alone:  # rung by another dispatcher, or already counted as in flight
+        elif lane is None and not self._alone:  # rung by another dispatcher, whose work we may count as in flight
             for counted in self._lanes.values():
                 counted.recount = True
             self._woken.set()
@@ -226,22 +229,23 @@ class Dispatcher:
     async def _read(self, lane: _Lane, at: datetime) -> None:
         """A page of due ids. Ours that are rung and still due have not been taken yet."""
         lane.look = lane.recount = False  # first: a nudge that comes while the journal is read must not be lost
+        self._ended.clear()  # as what ends meanwhile, which the answers may not know yet
         page = await self._journal.due(lane.config.name, at=at, limit=max(PAGE, 4 * lane.config.concurrency))
-        lane.look = lane.look or len(page) >= PAGE
         if not self._alone:
-            still_due = {due.delivery_id for due in page}
-            for taken in [one for one in lane.rung if one not in still_due]:
+            for taken in lane.rung.keys() - {due.delivery_id for due in page}:
                 lane.rung.pop(taken)
-                self._where.pop(taken, None)
-            lane.flying = (await self._journal.in_flight()).get(lane.config.name, 0)
-            if lane.flying < lane.config.concurrency:
+            flying = await self._journal.in_flight(lane.config.name)
+            if len(flying) < lane.config.concurrency:
                 # The target had its hands full when the claim came, and nobody is left who would ring: but now it has not.
                 for refused in [one for one, rung_at in lane.rung.items() if at - rung_at > NOT_TAKEN_AFTER]:
                     lane.rung.pop(refused)
-                    self._where.pop(refused, None)
+            lane.flying = set(flying - lane.rung.keys() - self._ended)
+            for over in [one for one, where in self._where.items() if where is lane and not lane.holds(one)]:
+                self._where.pop(over)
             if self._suspects_lane is lane and not lane.flying and self._suspect not in lane.rung:
                 self._suspect = self._suspects_lane = None
-        fresh = [due for due in page if due.delivery_id not in lane.rung]
+        fresh = [due for due in page if due.delivery_id not in lane.rung and due.delivery_id not in self._ended]
+        lane.look = lane.look or len(page) >= PAGE or any(due.delivery_id in self._ended for due in page)
         lane.waiting = deque(due for due in fresh if not due.crashes)
         lane.suspects = deque(due for due in fresh if due.crashes)
 
@@ -271,9 +275,9 @@ class Dispatcher:
 
 @dataclass(slots=True)
 class _Lane:
-    """What is known of one target. look: the journal may hold due ids that are not here. flying: in flight by the
-    journal's count, where other processes work too, recount: it may have changed; alone, ``rung`` holds a delivery until
-    its worker is done with it."""
+    """What is known of one target. look: the journal may hold due ids that are not here. flying: what else the journal says
+    is in flight, where other processes work too, recount: it may have changed; alone, ``rung`` holds a delivery until its
+    worker is done with it."""
 
     config: TargetConfig
     look: bool = True
@@ -282,10 +286,13 @@ class _Lane:
     waiting: deque[Due] = field(default_factory=deque)
     suspects: deque[Due] = field(default_factory=deque)
     rung: dict[str, datetime] = field(default_factory=dict)
-    flying: int = 0
+    flying: set[str] = field(default_factory=set)
+
+    def holds(self, delivery_id: str) -> bool:
+        return delivery_id in self.rung or delivery_id in self.flying
 
     def room(self) -> int:
-        return self.config.concurrency - len(self.rung) - self.flying
+        return self.config.concurrency - len(self.rung) - len(self.flying)
 
 
 class _Gate(Enum):

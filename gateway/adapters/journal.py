@@ -202,8 +202,8 @@ class SqlJournal(ABC):
         """May lie in the past: what is due stays due until it is claimed."""
         return await self._read(self._reading.next_due())
 
-    async def in_flight(self) -> Mapping[str, int]:
-        return await self._read(self._reading.in_flight())
+    async def in_flight(self, target: str) -> frozenset[str]:
+        return await self._read(self._reading.in_flight(target))
 
     async def lapsed(self, *, at: datetime, limit: int) -> list[Delivery]:
         return await self._read(self._reading.lapsed(at, limit))

@@ -181,7 +181,7 @@ union all
 select (select give_up_at from delivery where state = 'pending' and give_up_at is not null order by give_up_at limit 1);
 
 -- name: in_flight
-select target, count(*) from delivery where state = 'delivering' group by target;
+select id from delivery where state = 'delivering' and target = $1;
 
 -- name: in_flight_to
 select count(*) from delivery where state = 'delivering' and target = $1;

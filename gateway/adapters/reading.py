@@ -116,8 +116,8 @@ class Reading:
         times = [self.rows.load(at) for (at,) in found if at is not None]
         return min(times, default=None)
 
-    def in_flight(self) -> Dialogue[Mapping[str, int]]:
-        return dict((yield Rows("in_flight")))
+    def in_flight(self, target: str) -> Dialogue[frozenset[str]]:
+        return frozenset(one for (one,) in (yield Rows("in_flight", (target,))))
 
     def lapsed(self, at: datetime, limit: int) -> Dialogue[list[Delivery]]:
         found = yield Rows("lapsed", (self.rows.time(at), limit))

@@ -265,13 +265,13 @@ async def test_the_next_due_time_is_the_earliest_of_attempt_lease_and_end_of_pat
     assert await journal.next_due() == EPOCH + LEASE
 
 
-async def test_what_is_in_flight_is_counted_by_target(journal: SqlJournal) -> None:
-    for target in ("a", "a", "b"):
-        (pending,) = await given(journal, {"target": target})
+async def test_what_is_in_flight_is_known_by_target(journal: SqlJournal) -> None:
+    first, second, other = [(await given(journal, {"target": target}))[0] for target in ("a", "a", "b")]
+    for pending in (first, second, other):
         await claimed(journal, pending)
-    await given(journal, {"target": "c"})
+    await given(journal, {"target": "a"}, {"target": "c"})
 
-    assert await journal.in_flight() == {"a": 2, "b": 1}
+    assert [await journal.in_flight(target) for target in ("a", "b", "c")] == [{first.id, second.id}, {other.id}, set()]
 
 
 async def test_lapsed_leases_are_found_and_only_those(journal: SqlJournal) -> None:

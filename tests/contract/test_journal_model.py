@@ -201,7 +201,8 @@ class JournalMachine(RuleBasedStateMachine):
             found = [one.delivery_id for one in due]
             assert sorted(found) == sorted(d.id for d in self.deliveries.values() if d.target == target and self.is_due(d))
         leased = [d for d in self.deliveries.values() if d.state is State.DELIVERING]
-        assert self.do(self.journal.in_flight()) == Counter(d.target for d in leased)
+        flying = self.do_all(self.journal.in_flight(t) for t in TARGETS)
+        assert flying == [{d.id for d in leased if d.target == t} for t in TARGETS]
         lapsed = {d.id for d in self.do(self.journal.lapsed(at=at, limit=100))}
         assert lapsed == {d.id for d in leased if d.lease_until is not None and d.lease_until <= at}
         times = [t for d in self.deliveries.values() for t in (d.next_attempt_at, d.lease_until) if t is not None]

@@ -147,7 +147,7 @@ def test_migrations_are_numbered_without_gaps() -> None:
 def open_work() -> list[tuple[str, tuple[Any, ...]]]:
     at = "2026-03-02T08:00:00.000000+00:00"
     return [
-        ("due", ("steuer-hn", at, 10)), ("next_due", ()), ("in_flight", ()), ("lapsed", (at, 10)), ("overdue", (at, 10)),
+        ("due", ("steuer-hn", at, 10)), ("next_due", ()), ("in_flight", ("t",)), ("lapsed", (at, 10)), ("overdue", (at, 10)),
         ("backlog", ()), ("dead_letters", (None, None, None, None, None, None, None, None, 10)), ("not_final", (0, 10)),
         ("something_stands_before", ("t", b"k", 9, "id")), ("claim_delivery", (1, 1, at, "w", at)), ("clocks_running", ("t",)),
         ("delivery", ("id",)), ("deliveries_of", ("id",)), ("erase_submission", ("id", at)), ("unsealed", (5, 10)),

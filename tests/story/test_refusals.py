@@ -27,7 +27,6 @@ MARK = "GEHEIM4711"
 
 async def nothing_stored(gateway: House) -> None:
     assert (await gateway.gateway.journal.dead_letters(DeadLetterFilter(), limit=9)) == []
-    assert await gateway.gateway.journal.in_flight() == {}
     assert gateway.city.register.cases == gateway.district.register.cases == 0
     assert not [entry for entry in await gateway.gateway.journal.history() if entry.submission_id]
 

@@ -24,7 +24,7 @@ class ListJournal:
 
     def __init__(self) -> None:
         self.waiting: dict[str, tuple[str, datetime, int]] = {}
-        self.flying: Counter[str] = Counter()
+        self.flying: dict[str, str] = {}
         self.states: dict[str, TargetState] = {}
         self.asked: Counter[str] = Counter()
         self.away = False
@@ -41,9 +41,16 @@ class ListJournal:
         self._ask("next_due")
         return min((at for _, at, _ in self.waiting.values()), default=None)
 
-    async def in_flight(self) -> Counter[str]:
+    def claim(self, *ids: str) -> None:
+        self.flying |= {one: self.waiting.pop(one)[0] for one in ids}
+
+    def others(self, target: str, count: int) -> None:
+        """So many are being delivered by other processes."""
+        self.flying = {f"other{n}": target for n in range(count)}
+
+    async def in_flight(self, target: str) -> frozenset[str]:
         self._ask("in_flight")
-        return self.flying
+        return frozenset(one for one, name in self.flying.items() if name == target)
 
     async def target_states(self) -> dict[str, TargetState]:
         self._ask("target_states")
@@ -105,6 +112,7 @@ class Rig:
         """The worker has claimed and delivered them."""
         for one in ids:
             self.journal.waiting.pop(one, None)
+            self.journal.flying.pop(one, None)
             self.dispatcher.done(one)
         await self.turn()
 
@@ -383,7 +391,7 @@ async def test_what_has_crashed_a_process_waits_until_its_target_is_empty_and_th
 
 async def test_others_work_counts_against_the_target_where_there_are_several_processes() -> None:
     async with rig(alone=False) as r:
-        r.journal.flying["register"] = 3
+        r.journal.others("register", 3)
         r.journal.put("register", *ids(5))
         r.dispatcher.nudge("register")
         await r.turn()
@@ -391,7 +399,7 @@ async def test_others_work_counts_against_the_target_where_there_are_several_pro
 
         r.journal.waiting.pop("d0")  # claimed by somebody else
         await r.turn(2 * SECONDS)
-        r.journal.flying["register"] = 1
+        r.journal.others("register", 1)
         await r.turn(2 * SECONDS)
         assert len(set(r.bell.ids)) == 4
 
@@ -401,15 +409,74 @@ async def test_what_was_heard_while_the_target_had_its_hands_full_is_rung_again_
         r.journal.put("register", *ids(4))
         r.dispatcher.nudge("register")
         await r.turn()
-        r.journal.flying["register"] = 4  # of others; the claims of ours came to nothing, in another process
+        r.journal.others("register", 4)  # of others; the claims of ours came to nothing, in another process
         for _ in range(6):
             await r.turn(2 * SECONDS)
         assert r.bell.ids == ids(4)
 
-        r.journal.flying["register"] = 2
+        r.journal.others("register", 2)
         await r.turn(2 * SECONDS)
 
         assert r.bell.ids[4:] == ids(2)
+
+async def test_what_ends_while_the_journal_is_asked_what_is_in_flight_leaves_room_at_once() -> None:
+    """The answer is of a moment ago, and time stands still here: nobody looks again."""
+    async with rig(target(concurrency=1), alone=False) as r:
+        asked, answer = r.journal.in_flight, asyncio.Event()
+
+        async def slow(name: str) -> frozenset[str]:
+            r.journal.claim("d0")  # since it was asked what is due
+            found = await asked(name)
+            await answer.wait()
+            return found
+
+        r.journal.put("register", *ids(2))
+        r.dispatcher.nudge("register")
+        await r.turn()
+        r.journal.in_flight = slow  # type: ignore[method-assign]
+        r.dispatcher.done("never-heard-of")  # whatever makes it ask
+        await r.turn()
+        await r.finish("d0")
+        answer.set()
+        await r.turn()
+
+        assert r.bell.ids == ids(2)
+
+
+async def test_what_ends_while_the_journal_is_asked_what_is_due_is_not_rung_again() -> None:
+    async with rig(target(concurrency=2)) as r:
+        asked = r.journal.due
+
+        async def slow(name: str, *, at: datetime, limit: int) -> list[Due]:
+            page = await asked(name, at=at, limit=limit)
+            if "d0" in r.bell.ids and "d0" in r.journal.waiting:
+                r.journal.waiting.pop("d0")
+                r.dispatcher.done("d0")
+            return page
+
+        r.journal.due = slow  # type: ignore[method-assign]
+        r.journal.put("register", "d0")
+        r.dispatcher.nudge("register")
+        await r.turn()
+        r.journal.put("register", "d1")
+        r.dispatcher.nudge("register")
+        await r.turn()
+
+        assert r.bell.ids == ids(2)
+
+
+async def test_what_we_rang_ourselves_is_counted_once_and_not_asked_for_again() -> None:
+    async with rig(alone=False) as r:
+        r.journal.put("register", *ids(20))
+        r.dispatcher.nudge("register")
+        await r.turn()
+        r.journal.claim(*ids(4))
+        await r.turn(2 * SECONDS)  # the journal is asked and says that they are in flight
+        before = r.journal.asked["in_flight"]
+        await r.finish(*ids(4))
+
+        assert r.bell.ids == ids(8)
+        assert r.journal.asked["in_flight"] == before
 
 
 async def test_unknown_targets_and_unknown_ids_are_nobodys_error() -> None:
