@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 
@@ -24,24 +25,50 @@ class Standing:
         self._journal, self._clock, self._fresh_for = journal, clock, fresh_for
         self._states: dict[str, TargetState] = {}
         self._stale_at = clock.now()
+        self._written: dict[str, TargetState] = {}  # since the journal was last asked
+        self._forgotten = False
+        self._reading: asyncio.Task[None] | None = None
 
     async def of(self, name: str) -> TargetState:
-        if self._clock.now() >= self._stale_at:
-            await self.reload()
-        return self._states.get(name) or TargetState(name)
+        return (await self.all()).get(name) or TargetState(name)
 
     async def all(self) -> Mapping[str, TargetState]:
         if self._clock.now() >= self._stale_at:
-            await self.reload()
+            await self._shared()
         return self._states
 
     def forget(self) -> None:
         """Something has changed: read it again before the next answer."""
-        self._stale_at = self._clock.now()
+        self._stale_at, self._forgotten = self._clock.now(), True
 
     async def reload(self) -> None:
-        self._stale_at = self._clock.now() + self._fresh_for  # first, so that a hundred tasks do not all read it
-        self._states = dict(await self._journal.target_states())
+        if self._reading is not None:  # it was asked before us
+            await asyncio.wait([self._reading])
+        await self._shared()
+
+    async def _shared(self) -> None:
+        """A hundred tasks wait for one answer, or for one failure."""
+        if self._reading is None:
+            self._reading = asyncio.create_task(self._read(), name="standing")
+            self._reading.add_done_callback(self._over)
+        await asyncio.shield(self._reading)
+
+    def _over(self, reading: asyncio.Task[None]) -> None:
+        self._reading = None
+        if not reading.cancelled():
+            reading.exception()  # is for whoever still waits
+
+    async def _read(self) -> None:
+        """The answer is of the moment of the question: what we wrote since then is newer."""
+        asked_at, self._forgotten = self._clock.now(), False
+        self._written.clear()
+        states = dict(await self._journal.target_states())
+        for name, ours in self._written.items():
+            if name not in states or states[name].revision < ours.revision:
+                states[name] = ours
+        self._states = states
+        if not self._forgotten:
+            self._stale_at = asked_at + self._fresh_for
 
     async def change(self, name: str, decide: Callable[[TargetState], TargetChange | None]) -> TargetChange | None:
         """Write what ``decide`` makes of the present state; asked again while others are faster. The change, if one was
@@ -52,7 +79,7 @@ class Standing:
             if change is None:
                 return None
             if await self._journal.advance_target(change):
-                self._states[name] = change.after
+                self._states[name] = self._written[name] = change.after
                 return change
             await self.reload()
             state = await self.of(name)
