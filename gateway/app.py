@@ -204,7 +204,7 @@ class Gateway:
                 await connector.aclose()
 
     def _idempotent(self) -> frozenset[str]:
-        return frozenset(name for name, live in self.in_force.live.items() if _is_idempotent(live))
+        return frozenset(name for name, live in self.in_force.live.items() if live.idempotent)
 
     def _options(self) -> dict[str, object]:
         return {name: live.target.options for name, live in self.in_force.live.items()}
@@ -324,7 +324,3 @@ def limits_of(settings: Settings) -> Limits:
     return Limits(
         document=int(settings.max_body), attachment=int(settings.max_attachment), total=int(settings.max_request), pace=pace,
     )
-
-
-def _is_idempotent(live: LiveTarget) -> bool:
-    return live.connector.idempotent if live.config.idempotent is None else live.config.idempotent

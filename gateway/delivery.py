@@ -49,6 +49,11 @@ class LiveTarget:
     connector: sdk.Connector
     target: sdk.Target
 
+    @property
+    def idempotent(self) -> bool:
+        """Whether it honours the delivery id: as the site says, else as its connector says."""
+        return self.connector.idempotent if self.config.idempotent is None else self.config.idempotent
+
 
 @dataclass(frozen=True, slots=True)
 class AttemptReport:
@@ -345,7 +350,7 @@ def terms_of(live: LiveTarget, policy: RetryPolicy) -> Terms:
         policy=replace(policy, give_up_after=config.give_up_after),
         settle=config.settle,
         confirm_within=config.confirm_within,
-        idempotent=live.connector.idempotent if config.idempotent is None else config.idempotent,
+        idempotent=live.idempotent,
         can_find=isinstance(live.connector, sdk.CanFind) and live.connector.can_find(live.target),
         is_closed=config.is_closed if config.closed else None,
     )

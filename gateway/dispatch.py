@@ -42,7 +42,7 @@ BUSY = 1.0
 class Dispatcher:
     """One per process that works on the journal; any number may run, a double ring dies at the claim.
 
-    targets: of the site file. idempotent: names of targets that honour the delivery id themselves, by their connector.
+    targets: of the site file. idempotent: names of targets that honour the delivery id themselves.
     alone: no other process works on this journal (SQLite): leases of other instances were left by the dead, and what is
     in flight is known without asking. standing: the one that worker and operator of this process use too.
 

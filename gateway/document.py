@@ -69,12 +69,9 @@ class Document:
         return found
 
 
-def read(body: bytes, *, charset: str | None = None, limits: Limits = USUAL) -> Document:
-    """Parse what a portal sent. Safe in any thread. Raises ``findings.Unacceptable`` (400, 413, 415); nothing else.
-
-    charset: as the transport said, if it did.
-    """
-    check_bytes(body, charset, limits)
+def read(body: bytes, *, limits: Limits = USUAL) -> Document:
+    """Parse what a portal sent. Safe in any thread. Raises ``findings.Unacceptable`` (400, 413, 415); nothing else."""
+    check_bytes(body, limits)
     if limits.depth <= _XPATH_DEPTH and looks_ordinary(body, limits):
         document = read_again(body)
         _measure(document, limits)

@@ -40,13 +40,13 @@ class Sweeper:
     ) -> None:
         self._journal, self._clock, self._targets, self._standing = journal, clock, targets, standing
         self._instance, self._actor, self._alone = instance, f"gateway:{instance}", alone
-        self._idempotent = idempotent | {name for name, config in targets.items() if config.idempotent}
+        self._idempotent = idempotent
         self._started_at = clock.now()
         self._overdue: dict[str, datetime] = {}
 
     def take(self, idempotent: frozenset[str]) -> None:
         """The targets may be others from now on."""
-        self._idempotent = idempotent | {name for name, config in self._targets.items() if config.idempotent}
+        self._idempotent = idempotent
 
     async def begin(self) -> None:
         """On SQLite nobody else can hold a lease or probe: what is leased was in flight when the last process ended."""

@@ -105,13 +105,13 @@ class Inspector:
             self._idle.put(sandbox)
 
     async def inspect(
-        self, body: bytes, *, charset: str | None = None, leistung: Leistung | None = None, known: Circumstances = _NOTHING_KNOWN
+        self, body: bytes, *, leistung: Leistung | None = None, known: Circumstances = _NOTHING_KNOWN
     ) -> Inspection:
         """Raises ``Unacceptable`` when the document cannot be read (400, 413, 415) or no package knows it (422).
 
-        charset: as the transport said. leistung: whose limits hold, where the transport names it.
+        leistung: whose limits hold, where the transport names it.
         """
-        work = _Work(self.registry, body, charset, leistung, known)
+        work = _Work(self.registry, body, leistung, known)
         if len(body) > INLINE_BYTES:
             await _in(self._pool, work.begin_and_check)
         else:
@@ -128,10 +128,10 @@ class Inspector:
             await _in(self._opinions, work.ask, self._opinion, patience)
         return Inspection(work.document, work.package, work.report())
 
-    async def read(self, body: bytes, *, charset: str | None = None, leistung: Leistung | None = None) -> Document:
+    async def read(self, body: bytes, *, leistung: Leistung | None = None) -> Document:
         """Only the guarded read. Raises ``Unacceptable``."""
         limits = leistung.limits if leistung else self.registry.limits
-        guarded = partial(read, body, charset=charset, limits=limits)
+        guarded = partial(read, body, limits=limits)
         return guarded() if len(body) <= INLINE_BYTES else await _in(self._pool, guarded)
 
     async def aclose(self) -> None:
@@ -156,10 +156,8 @@ class Inspector:
 class _Work:
     """One document on its way through; used by one thread after the other."""
 
-    def __init__(
-        self, registry: Registry, body: bytes, charset: str | None, leistung: Leistung | None, known: Circumstances
-    ) -> None:
-        self._registry, self._body, self._charset, self._leistung, self._known = registry, body, charset, leistung, known
+    def __init__(self, registry: Registry, body: bytes, leistung: Leistung | None, known: Circumstances) -> None:
+        self._registry, self._body, self._leistung, self._known = registry, body, leistung, known
         self._timings: dict[str, float] = {}
         self._first: tuple[Finding, ...] = ()
         self.document: Document
@@ -169,7 +167,7 @@ class _Work:
     def begin(self) -> None:
         began = perf_counter()
         limits = self._leistung.limits if self._leistung else self._registry.limits
-        self.document = document = read(self._body, charset=self._charset, limits=limits)
+        self.document = document = read(self._body, limits=limits)
         self._timings["read"] = -began + (began := perf_counter())
         if not document.namespace and document.name in PORTAL_FORMS:
             return

@@ -19,14 +19,11 @@ _USUAL = tuple(
 )
 
 
-def check_bytes(body: bytes, charset: str | None, limits: Limits) -> None:
+def check_bytes(body: bytes, limits: Limits) -> None:
     if len(body) > limits.bytes:
         raise too_large(limits)
     if len(body) < 64 and not body.strip():
         raise refused("empty")
-    if charset and charset.strip("\"' ").lower() not in ("utf-8", "utf8"):
-        raise not_utf8(415, "Der Transport nennt einen anderen Zeichensatz als UTF-8.",
-                        "The transport names another charset than UTF-8.")
     if body.startswith(_WIDE):
         raise not_utf8(400, "Die Nachricht ist nicht in UTF-8 kodiert.", "The message is not encoded in UTF-8.")
     if len(body) > _ASIDE:

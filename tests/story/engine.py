@@ -124,7 +124,7 @@ class Engine:
         self.broker = self.deployment.broker(self.prefix)
         standing = Standing(journal=self.journal, clock=self.clock)
         configs = {name: live.config for name, live in self.targets.items()}
-        idempotent = frozenset(name for name, live in self.targets.items() if live.connector.idempotent)
+        idempotent = frozenset(name for name, live in self.targets.items() if live.idempotent)
         self.dispatcher = Dispatcher(
             journal=self.journal, broker=self.broker, clock=self.clock, targets=configs, instance=self.instance,
             alone=self.deployment.alone, idempotent=idempotent, standing=standing,
