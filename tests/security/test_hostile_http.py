@@ -9,6 +9,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -189,24 +190,30 @@ async def closed_after(
     port: int, *, first: bytes, drip: bytes = b"", every: float = 0.2, longest: float = 8
 ) -> tuple[float, bytes]:
     """Seconds until the server ends the connection, and what it said."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    began = asyncio.get_running_loop().time()
-    writer.write(first)
+    loop = asyncio.get_running_loop()
+    with socket.socket() as client:  # a stream would not read any more once it cannot write
+        client.setblocking(False)
+        await loop.sock_connect(client, ("127.0.0.1", port))
+        began, said = loop.time(), b""
+        await loop.sock_sendall(client, first)
 
-    async def dripping() -> None:
-        while drip:
-            await asyncio.sleep(every)
-            writer.write(drip)
+        async def dripping() -> None:
+            with suppress(OSError):
+                while drip:
+                    await asyncio.sleep(every)
+                    await loop.sock_sendall(client, drip)
 
-    task = asyncio.create_task(dripping())
-    try:
-        said = await asyncio.wait_for(reader.read(), longest)
-    except ConnectionResetError:
-        said = b""
-    finally:
-        task.cancel()
-        writer.close()
-    return asyncio.get_running_loop().time() - began, said
+        task = asyncio.create_task(dripping())
+        try:
+            async with asyncio.timeout(longest):
+                while heard := await loop.sock_recv(client, 65_536):
+                    said += heard
+        except ConnectionResetError:
+            pass
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        return loop.time() - began, said
 
 
 async def test_silent_connections_are_closed_without_a_word(gateway: Served) -> None:

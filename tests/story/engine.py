@@ -196,15 +196,15 @@ class Engine:
         await self.settle()
 
     async def settle(self) -> None:
-        """Until nobody does anything any more; what hangs is not waited for."""
+        """Until nobody does anything any more; what hangs is not waited for, and a ticket on its way not for ever."""
         quiet = before = 0
-        for _ in range(150):
+        patience = 150
+        while quiet < 4 and patience > 0:
             await asyncio.sleep(0.003)
             operations = self.journal.figures().operations
-            quiet = quiet + 1 if operations == before and not self.worker._attempts else 0
-            before = operations
-            if quiet == 4:
-                return
+            on_its_way = bool(self.dispatcher._where) and not self.worker._attempts
+            quiet = quiet + 1 if operations == before and not self.worker._attempts and not on_its_way else 0
+            before, patience = operations, patience - (0.2 if on_its_way else 1)
 
     async def history(self, delivery: Delivery) -> list[tuple[str, str | None]]:
         return [

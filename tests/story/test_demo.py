@@ -32,6 +32,7 @@ RESULT = re.compile(r"(\d+) angenommen = (\d+) im Fachverfahren \+ (\d+) KlÃ¤rfÃ
 @contextmanager
 def demo(place: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
     environment = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(place), "NAHTLOS_STATE": "/nowhere", "NAHTLOS_PROT": "1"}
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what is begun in the background is deaf to it, and so its children
     process = subprocess.Popen(
         [sys.executable, "-m", "gateway", "demo", *options], cwd=place, env=environment, text=True, stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -41,7 +42,11 @@ def demo(place: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
-            process.wait(30)
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
         assert process.stdout
         assert process.stderr
         process.stdout.close()
