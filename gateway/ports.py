@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -353,8 +353,8 @@ class Journal(Protocol):
 
     async def lapsed(self, *, at: datetime, limit: int) -> list[Delivery]: ...
 
-    async def overdue(self, *, at: datetime, limit: int) -> list[Delivery]:
-        """Pending and past ``give_up_at``."""
+    async def overdue(self, *, at: datetime, limit: int, besides: Collection[str] = ()) -> list[Delivery]:
+        """Pending and past ``give_up_at``, the longest first. besides: names of targets that are left out."""
         ...
 
     async def target_states(self) -> Mapping[str, TargetState]: ...

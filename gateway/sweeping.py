@@ -19,6 +19,7 @@ from gateway.telemetry import place_of
 log = structlog.get_logger("nahtlos.dispatch")
 
 AT_ONCE = 200
+LINES = 1_000
 DOWNTIME = timedelta(minutes=5)
 LAST_CHANCE = timedelta(minutes=10)
 """How long a delivery whose patience has ended may still have its last attempt, before it is expired."""
@@ -69,19 +70,45 @@ class Sweeper:
         """Nobody's patience ran while nobody worked: a data centre may be down for a weekend, too."""
         try:
             last = await self._last_sign_of_life()
+            if last is not None and self._started_at - last[1] >= DOWNTIME:
+                await self._make_up_for_all(*last)
         except JournalUnavailable:
             raise
         except Exception as error:  # a line that cannot be read (key lost) must not keep anything from being delivered
             log.warning(LogEvent.DISPATCHER, **place_of(error))
-            return
-        if last is None or self._started_at - last < DOWNTIME:
-            return
-        for name in self._targets:
-            await self._standing.change(
-                name, lambda now: breaker.was_down(now, since=last, at=self._started_at, actor=self._actor)
-            )
 
-    async def _last_sign_of_life(self) -> datetime | None:
+    async def _make_up_for_all(self, line: int, since: datetime) -> None:
+        """Once for each, however many gateways begin at a time, and however often one of them has to begin again."""
+        left = set(self._targets)
+        while left:
+            await self._standing.reload()
+            seen = {name: (await self._standing.of(name)).revision for name in left}
+            left -= await self._made_up_for(line)
+            for name in tuple(left):
+                if await self._make_up(name, seen[name], since):
+                    left.remove(name)
+
+    async def _make_up(self, name: str, seen: int, since: datetime) -> bool:
+        """False: somebody was faster, perhaps with just this."""
+        moved = False
+
+        def decide(now: TargetState) -> TargetChange | None:
+            nonlocal moved
+            moved = now.revision != seen
+            return None if moved else breaker.was_down(now, since=since, at=self._started_at, actor=self._actor)
+
+        await self._standing.change(name, decide)
+        return not moved
+
+    async def _made_up_for(self, line: int) -> set[str]:
+        """Names of targets of which it is told after this line of the history."""
+        found: set[str] = set()
+        while lines := await self._journal.history(after=line, limit=LINES):
+            found |= {each.subject.removeprefix("target ") for each in lines if each.event == "restart"}
+            line = lines[-1].no
+        return found
+
+    async def _last_sign_of_life(self) -> tuple[int, datetime] | None:
         """When the history was last written before this process began; found by halving, in some thirty short looks."""
         last, low, high = await self._written_after(0), 0, 1
         if last is None:
@@ -94,7 +121,7 @@ class Sweeper:
                 last, low = at, middle
             else:
                 high = middle
-        return last
+        return high, last
 
     async def _written_after(self, no: int) -> datetime | None:
         entries = await self._journal.history(after=no, limit=1)
@@ -120,9 +147,8 @@ class Sweeper:
         """Only what we have seen overdue for a while, so that it had its last attempt even if we were asleep when patience
         ended; and nothing whose clock stands still."""
         states, seen = await self._standing.all(), {}
-        for delivery in await self._journal.overdue(at=at, limit=AT_ONCE):
-            if not self._is_running(delivery.target or "", states, at):
-                continue
+        still = {name for name in {*self._targets, *states} if not self._is_running(name, states, at)}
+        for delivery in await self._journal.overdue(at=at, limit=AT_ONCE, besides=still):
             seen[delivery.id] = self._overdue.get(delivery.id, at)
             if at - seen[delivery.id] >= LAST_CHANCE:
                 await self._write(delivery, unfinished.expired(delivery, at=at))

@@ -102,6 +102,10 @@ def accept(work: Work, group: Sequence[Prepared]) -> Dialogue[list[Accepted | Ke
     for name, insert in (("submission", submissions), ("document", documents), ("chunk", chunk_rows), ("delivery", deliveries)):
         if insert:
             work.inserts.append(Many(f"insert_{name}", insert))
+    if gone := {one.acceptance.submission.id for number, one in new if number in spoilt}:
+        for number, answer in answers.items():
+            if isinstance(answer, KeyReused) or answer.submission.id in gone:  # it was said by what is not there
+                spoilt[number] = JournalUnavailable("the submission whose repeat this is was cleared away meanwhile")
     return [
         spoilt.get(number) or answers.get(number) or Accepted(one.acceptance.submission, replayed=False)
         for number, one in numbered

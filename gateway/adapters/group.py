@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.adapters.rows import RowMapping
-from gateway.adapters.sql import Dialogue
+from gateway.adapters.sql import Dialogue, JournalUnusable
 from gateway.adapters.sqlite_errors import as_answer, code_of, is_full, is_ill, is_locked
 from gateway.adapters.sqlite_file import Session
 from gateway.adapters.work import Work
@@ -36,6 +36,7 @@ WORTH_WAITING = 24  # operations: from here on, another one in the group saves n
 GATHER = 0.03  # seconds at most; only while many are on their way, who then wait for the processor longer than that
 _SLICE = 0.002
 _LOG_BYTES = 16 << 20  # checkpoint after about this much
+_EMPTY_AGAIN = 30.0  # seconds: it waits for readers, and everybody for it
 _RETRY = 1.0  # seconds between attempts to open a journal anew
 
 Operation = Callable[[Work, Sequence[Any]], Dialogue[list[Any]]]
@@ -80,6 +81,7 @@ class GroupCommit:
         self._log_bytes = 0
         self._to_empty = False
         self._ailing: str | None = None
+        self._tried = self._empty_at = 0.0
         self._counts: Counter[str] = Counter()
         self._sizes: Counter[int] = Counter()
         self._seconds = 0.0
@@ -130,11 +132,14 @@ class GroupCommit:
             self._session.close()
 
     def _next(self) -> list[Waiting] | None:
-        """All that has queued up, within reason; ``None``: stop. Blocks; while ailing it looks after the patient."""
-        try:
-            first = self._queue.get(timeout=_RETRY if self._ailing else None)
-        except queue.Empty:
+        """All that has queued up, within reason; ``None``: stop. Blocks; while ailing it looks after the patient, also when it
+        is asked all the time."""
+        if self._ailing is not None and time.monotonic() - self._tried >= _RETRY:
+            self._tried = time.monotonic()
             self._recover()
+        try:
+            first = self._queue.get(timeout=_RETRY if self._ailing else _EMPTY_AGAIN if self._to_empty else None)
+        except queue.Empty:
             return []
         if first is None:
             return None
@@ -237,6 +242,7 @@ class GroupCommit:
     def _break_off(self, failure: sqlite3.Error) -> None:
         self._counts["failed"] += 1
         self._ailing = f"the journal could not be written ({code_of(failure)})"
+        self._tried = time.monotonic()
         if self._session is not None:
             with contextlib.suppress(sqlite3.Error):
                 self._session.close()
@@ -245,7 +251,7 @@ class GroupCommit:
     def _recover(self) -> None:
         try:
             session = self._connect()
-        except (sqlite3.Error, OSError):
+        except (sqlite3.Error, OSError, JournalUnusable):
             return
         try:
             session.begin()
@@ -259,11 +265,16 @@ class GroupCommit:
 
     def _keep_log_short(self) -> None:
         """After the answers: nobody waits for a checkpoint but who comes next."""
-        if self._session is None or (self._log_bytes < _LOG_BYTES and not self._to_empty):
+        to_empty = self._to_empty and time.monotonic() >= self._empty_at
+        if self._session is None or (self._log_bytes < _LOG_BYTES and not to_empty):
             return
-        mode, self._log_bytes, self._to_empty = "truncate" if self._to_empty else "passive", 0, False
+        self._log_bytes = 0
+        if to_empty:
+            self._to_empty = False  # before it is done: what is erased meanwhile asks again
         try:
-            self._session.checkpoint(mode)
+            done = self._session.checkpoint("truncate" if to_empty else "passive")
+            if to_empty and not done:  # somebody reads, a backup for example
+                self._to_empty, self._empty_at = True, time.monotonic() + _EMPTY_AGAIN
             self._counts["checkpoints"] += 1
         except sqlite3.Error as failure:
             if is_ill(failure):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence, Set
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence, Set
 from datetime import date, datetime, timedelta
 from typing import Any, TypeVar, cast
 
@@ -208,8 +208,8 @@ class SqlJournal(ABC):
     async def lapsed(self, *, at: datetime, limit: int) -> list[Delivery]:
         return await self._read(self._reading.lapsed(at, limit))
 
-    async def overdue(self, *, at: datetime, limit: int) -> list[Delivery]:
-        return await self._read(self._reading.overdue(at, limit))
+    async def overdue(self, *, at: datetime, limit: int, besides: Collection[str] = ()) -> list[Delivery]:
+        return await self._read(self._reading.overdue(at, limit, besides))
 
     async def steps(self, delivery_id: str) -> Mapping[str, bytes]:
         return await self._read(self._reading.steps(delivery_id))

@@ -131,9 +131,13 @@ class Watch:
         await asyncio.sleep(_GATHER)
         self._something.clear()
         news, self._unsent = self._unsent, News()
-        for text in _texts(self.number, news):
-            async with asyncio.timeout(_ANSWER):
-                await self._session.connection.execute("select pg_notify($1, $2)", _CHANNEL, text)
+        try:
+            for text in _texts(self.number, news):
+                async with asyncio.timeout(_ANSWER):
+                    await self._session.connection.execute("select pg_notify($1, $2)", _CHANNEL, text)
+        except BaseException:
+            self.tell(erased=news.erased)  # no hint: nobody finds it out otherwise
+            raise
 
     async def _look(self, session: Session) -> None:
         """Settings can be changed under a running server; then nothing new is acknowledged until they are right again."""

@@ -125,7 +125,7 @@ class Writers:
             try:
                 await self._prove(await lane.session())
                 break
-            except (JournalUnavailable, Unsure, asyncpg.PostgresError, *CUT):
+            except Exception:  # whatever it is: everybody waits for this task
                 lane.drop()
             await asyncio.sleep(_RETRY)
         self._working += 1

@@ -191,6 +191,7 @@ select :delivery_row: :delivery_from: where d.state = 'delivering' and d.lease_u
 
 -- name: overdue
 select :delivery_row: :delivery_from: where d.state = 'pending' and d.give_up_at is not null and d.give_up_at <= $1
+  and replace($3, '/' || d.target || '/', '') = $3
 order by d.give_up_at limit $2;
 
 -- name: dead_letters
@@ -418,7 +419,8 @@ select id, holder, kind, hash, scope, created_at, expires_at, revoked_at, last_u
 insert into credential (id, holder, kind, hash, scope, created_at, expires_at, revoked_at, last_used_on)
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 on conflict (id) do update set holder = excluded.holder, kind = excluded.kind, hash = excluded.hash, scope = excluded.scope,
-  created_at = excluded.created_at, expires_at = excluded.expires_at, revoked_at = excluded.revoked_at,
+  created_at = excluded.created_at, expires_at = excluded.expires_at,
+  revoked_at = coalesce(credential.revoked_at, excluded.revoked_at),
   last_used_on = excluded.last_used_on;
 
 -- name: count

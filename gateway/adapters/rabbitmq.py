@@ -91,8 +91,10 @@ class RabbitBroker(Broker):
         if self._session is None:
             raise BrokerAway(self._outage.reason)
         for lane in lanes:
+            if (session := self._session) is None:
+                raise BrokerAway(self._outage.reason)
             with cancelled_by_us_alone():
-                await self._session.declare(lane)
+                await session.declare(lane)
 
     async def ring(self, ticket: Ticket) -> None:
         """Returns once the quorum has the ticket. Raises ``BrokerAway`` or ``LaneFull``: at once when that is known, within
@@ -112,7 +114,7 @@ class RabbitBroker(Broker):
         while not self._closed.is_set():
             await self._up.wait()
             if (session := self._session) is None:
-                return
+                continue  # lost again before we woke up, or closed
             try:
                 async with aclosing(session.hear(lane, min(self._prefetch.get(lane, PREFETCH), MOST_PREFETCH))) as heard:
                     async for message in heard:

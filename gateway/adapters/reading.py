@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -123,8 +123,8 @@ class Reading:
         found = yield Rows("lapsed", (self.rows.time(at), limit))
         return [self.rows.delivery(row) for row in found]
 
-    def overdue(self, at: datetime, limit: int) -> Dialogue[list[Delivery]]:
-        found = yield Rows("overdue", (self.rows.time(at), limit))
+    def overdue(self, at: datetime, limit: int, besides: Collection[str]) -> Dialogue[list[Delivery]]:
+        found = yield Rows("overdue", (self.rows.time(at), limit, f"/{'/'.join(besides)}/"))  # no name has a slash
         return [self.rows.delivery(row) for row in found]
 
     def target_states(self) -> Dialogue[Mapping[str, TargetState]]:

@@ -125,10 +125,10 @@ class Session:
         if self.connection.in_transaction:
             self.connection.execute("rollback")
 
-    def checkpoint(self, mode: str = "passive") -> int:
-        """Move what is committed from the log into the file; how many pages are left in the log."""
-        _, log, moved = self.connection.execute(f"pragma wal_checkpoint({mode})").fetchone()
-        return int(log - moved)
+    def checkpoint(self, mode: str = "passive") -> bool:
+        """Move what is committed from the log into the file. False: somebody reads, and it could not be done to the end."""
+        busy, log, moved = self.connection.execute(f"pragma wal_checkpoint({mode})").fetchone()
+        return not busy and log == moved
 
     def close(self) -> None:
         self.connection.close()

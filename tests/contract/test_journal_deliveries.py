@@ -290,6 +290,8 @@ async def test_overdue_are_those_past_their_time_to_give_up(journal: SqlJournal)
     await given(journal)
 
     assert [d.id for d in await journal.overdue(at=EPOCH, limit=10)] == [late.id]
+    assert await journal.overdue(at=EPOCH, limit=10, besides=("other", late.target or "")) == []
+    assert len(await journal.overdue(at=EPOCH, limit=10, besides=("other", "steuer"))) == 1
 
 
 async def test_a_restart_changes_neither_state_nor_attempts_nor_due_time(place: Place, journal: SqlJournal) -> None:

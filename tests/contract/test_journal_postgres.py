@@ -405,7 +405,7 @@ async def test_what_is_due_next_is_found_without_going_through_all_that_is_open(
             for setting, value in postgres_server._SETTINGS[Use.READER].items():
                 await connection.execute(f"set local {setting} = '{value}'")
             return {name: (await connection.fetchval(f"explain (analyze, format json) {Texts().one[name]}", *parameters))
-                    for name, parameters in (("next_due", ()), ("overdue", (str(EPOCH), 10)))}
+                    for name, parameters in (("next_due", ()), ("overdue", (str(EPOCH), 10, "//")))}
 
     for name, plan in place.database.shell.do(explained).items():
         assert max(touched(json.loads(plan)[0]["Plan"])) < 10, (name, plan)

@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
-from gateway.adapters import sqlite_file
+from gateway.adapters import accepting, group, keeping, sqlite_file
 from gateway.adapters.backup import restore
+from gateway.adapters.journal import STAGED_FROM
 from gateway.adapters.sql import JournalUnusable, SchemaMismatch, migrations, statements
 from gateway.adapters.sqlite import SqliteJournal
 from gateway.adapters.sqlite_file import DIALECT, JournalInUse
@@ -147,7 +148,8 @@ def test_migrations_are_numbered_without_gaps() -> None:
 def open_work() -> list[tuple[str, tuple[Any, ...]]]:
     at = "2026-03-02T08:00:00.000000+00:00"
     return [
-        ("due", ("steuer-hn", at, 10)), ("next_due", ()), ("in_flight", ("t",)), ("lapsed", (at, 10)), ("overdue", (at, 10)),
+        ("due", ("steuer-hn", at, 10)), ("next_due", ()), ("in_flight", ("t",)), ("lapsed", (at, 10)),
+        ("overdue", (at, 10, "/t/")),
         ("backlog", ()), ("dead_letters", (None, None, None, None, None, None, None, None, 10)), ("not_final", (0, 10)),
         ("something_stands_before", ("t", b"k", 9, "id")), ("claim_delivery", (1, 1, at, "w", at)), ("clocks_running", ("t",)),
         ("delivery", ("id",)), ("deliveries_of", ("id",)), ("erase_submission", ("id", at)), ("unsealed", (5, 10)),
@@ -259,6 +261,101 @@ async def test_a_failed_commit_shuts_intake_tells_everybody_and_opens_again_by_i
     assert [await journal.dossier(one.submission.id) for one in given] == [None] * 10
     await journal.aclose()
     assert place.execute("pragma integrity_check") == [("ok",)]
+
+
+async def test_it_opens_again_by_itself_also_when_it_is_asked_all_the_time(place: SqlitePlace) -> None:
+    """As by attempts that want to write what a case system has said."""
+    journal = await place.open(connect=faulty)
+
+    async def written() -> bool:
+        try:
+            await journal.note(at=EPOCH, actor="a", subject="s", event="e", facts={})
+        except JournalUnavailable:
+            return False
+        return True
+
+    Faulty.ill.set()
+    assert not await written()
+    Faulty.ill.clear()
+    async with asyncio.timeout(15):
+        while not await written():
+            await asyncio.sleep(0.3)
+    await journal.aclose()
+
+
+async def test_it_goes_on_trying_when_it_cannot_be_opened_as_it_must_be(place: SqlitePlace) -> None:
+    """The volume has come back as one on which no log can be kept: a defect of the writing thread would be a wait for ever."""
+
+    class Stubborn(Faulty):
+        refuses = False
+
+        def execute(self, sql: str, *args: Any) -> sqlite3.Cursor:
+            if Stubborn.refuses and sql.startswith("pragma journal_mode"):
+                return super().execute("select 'delete'")
+            return super().execute(sql, *args)
+
+    def stubborn(path: Path) -> sqlite3.Connection:
+        return sqlite3.connect(path, isolation_level=None, check_same_thread=False, factory=Stubborn)
+
+    journal = await place.open(connect=stubborn)
+    Faulty.ill.set()
+    with pytest.raises(JournalUnavailable):
+        await journal.note(at=EPOCH, actor="a", subject="s", event="e", facts={})
+    Stubborn.refuses = True
+    Faulty.ill.clear()
+    await asyncio.sleep(1.3)
+    Stubborn.refuses = False
+
+    async with asyncio.timeout(15):
+        assert isinstance(await eventually(journal), Accepted)
+    await journal.aclose()
+
+
+async def test_a_repeat_is_not_answered_by_what_is_cleared_away_in_its_group(
+    place: SqlitePlace, journal: SqliteJournal
+) -> None:
+    """An upload that took too long, and the same once more: the first is cleared away, and the second has nobody to repeat."""
+    first, second = (acceptance(key="k", bodies=[bytes(STAGED_FROM + 1)]) for _ in range(2))
+    (one, seq), (two, _) = [await journal._begin_staging(each, STAGED_FROM + 1) for each in (first, second)]
+    await journal._write(keeping.unstage, seq)
+    shell = sqlite3.connect(place.path, isolation_level=None)
+    shell.execute("begin immediate")  # stands for a slow disk, so that both come into one group
+    before = asyncio.create_task(journal.note(at=EPOCH, actor="a", subject="s", event="e", facts={}))
+    await asyncio.sleep(0.1)
+    answers = asyncio.gather(*(journal._write(accepting.accept, each) for each in (one, two)), return_exceptions=True)
+    await asyncio.sleep(0.1)
+    shell.execute("rollback")
+    shell.close()
+    await before
+
+    assert [type(answer) for answer in await answers] == [JournalUnavailable, JournalUnavailable]
+
+
+async def test_what_was_erased_leaves_the_log_also_when_a_backup_was_reading(
+    place: SqlitePlace, journal: SqliteJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group, "_EMPTY_AGAIN", 0.5)
+    given = acceptance(erase_after=EPOCH + timedelta(days=1))
+    await journal.accept(given)
+    claimed = await journal.claim(given.deliveries[0].id, at=EPOCH, lease_until=EPOCH + LEASE, by="w")
+    assert claimed is not None
+    assert await journal.advance(change(claimed, Event.CONFIRM))
+    ((wrapped,),) = place.execute("select wrapped_key from submission where id = ?", given.submission.id)
+    assert wrapped in place.stored()
+    backup = sqlite3.connect(place.path, isolation_level=None)
+    backup.execute("begin")
+    backup.execute("select 1 from counter").fetchone()
+
+    assert await journal.erase(at=EPOCH + timedelta(days=2)) == 1
+    async with asyncio.timeout(10):
+        while journal.figures().checkpoints == 0:  # it waits for the reader, in vain
+            await asyncio.sleep(0.05)
+    assert wrapped in place.stored()
+    backup.close()
+
+    async with asyncio.timeout(10):
+        while wrapped in place.stored():
+            await asyncio.sleep(0.05)
 
 
 async def test_a_full_disk_is_said_to_be_full_and_nothing_is_lost_when_there_is_room_again(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -67,7 +67,7 @@ class ListJournal:
     async def history(self, *, after: int, limit: int) -> list[HistoryEntry]:
         return []
 
-    async def overdue(self, *, at: datetime, limit: int) -> list[Delivery]:
+    async def overdue(self, *, at: datetime, limit: int, besides: Collection[str]) -> list[Delivery]:
         self._ask("overdue")
         return []
 
