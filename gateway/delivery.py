@@ -183,15 +183,22 @@ class Worker:
 
     async def _claim(self, delivery_id: str, lease: timedelta) -> None:
         began, at = perf_counter(), self._clock.now()
-        claimed = await self._journal.claim(
+        claiming = asyncio.ensure_future(self._journal.claim(
             delivery_id, at=at, lease_until=at + lease, by=self._instance, at_most=self._at_most,
-        )
+        ))  # fmt: skip
+        stopped = False
+        try:
+            claimed = await asyncio.shield(claiming)
+        except asyncio.CancelledError:  # stopping; what the journal gives us all the same is given back
+            claimed, stopped = await claiming, True
         if claimed is None:
             return
         attempt = _Attempt(claimed, claimed, began)
         live = self._targets.get(claimed.target or "")
         if live is None:  # taken out of the site file
             decision = unfinished.put_back(claimed, at=at, next_at=at + timedelta(minutes=5))
+        elif stopped:
+            decision = unfinished.interrupted(claimed, self._terms[live.config.name], sent=False, at=self._clock.now())
         else:
             self._in_use[id(live.connector)] += 1
             try:
@@ -209,6 +216,8 @@ class Worker:
         try:
             return await self._decide(attempt, live)
         except asyncio.CancelledError:
+            if attempt.outcome is not None:  # it has answered, which counts for more than what the breaker makes of it
+                return self._made_of(attempt, attempt.outcome, terms, fault=isinstance(attempt.outcome, sdk.Blocked))
             return unfinished.interrupted(attempt.delivery, terms, sent=attempt.sent, at=self._clock.now())
         except JournalUnavailable:
             log.warning(LogEvent.JOURNAL_UNAVAILABLE, delivery=attempt.delivery.id)
@@ -247,18 +256,20 @@ class Worker:
             return step
         envelope = envelope_of(dossier, delivery, document, chunks=self._journal.chunks, at=self._clock.now())
         outcome = await self._ask_and_send(attempt, live, envelope, ask=step is Step.ASK)
-        asked, check_fails = not attempt.sent, False
-        if isinstance(outcome, sdk.Blocked):
-            check_fails = await self._check(live) is not None
-        found = verdict(attempt.delivery, outcome, asked=asked, check_fails=check_fails)
+        attempt.outcome = outcome
+        attempt.facts = dict(outcome.facts) if isinstance(outcome, sdk.Acknowledgement) else {}
+        check_fails = isinstance(outcome, sdk.Blocked) and await self._check(live) is not None
+        found = verdict(attempt.delivery, outcome, asked=not attempt.sent, check_fails=check_fails)
         try:
             fault = await self._reckoning.count(name, found)
         except (JournalUnavailable, Contended):  # the outcome counts for more than the breaker
             log.warning(LogEvent.JOURNAL_UNAVAILABLE, target=name)
             fault = isinstance(outcome, sdk.Blocked)
-        attempt.facts = dict(outcome.facts) if isinstance(outcome, sdk.Acknowledgement) else {}
+        return self._made_of(attempt, outcome, terms, fault=fault)
+
+    def _made_of(self, attempt: _Attempt, outcome: Outcome, terms: Terms, *, fault: bool) -> Decision:
         now, chance = self._clock.now(), self._chance()
-        return decide(attempt.delivery, outcome, terms, asked=asked, targets_fault=fault, at=now, chance=chance)
+        return decide(attempt.delivery, outcome, terms, asked=not attempt.sent, targets_fault=fault, at=now, chance=chance)
 
     async def _ask_and_send(self, attempt: _Attempt, live: LiveTarget, envelope: sdk.Envelope, *, ask: bool) -> Outcome:
         """What ``find`` said if that was the end of it, else what ``deliver`` said (``attempt.sent``)."""
@@ -330,12 +341,13 @@ class _Asleep(Exception):
 @dataclass(slots=True)
 class _Attempt:
     """What is known of one attempt so far. delivery: ``claimed``, with its doubt cleared once the target said so.
-    sent: the connector has been called to deliver."""
+    sent: the connector has been called to deliver. outcome: what it has said, if it has."""
 
     claimed: Delivery
     delivery: Delivery
     began: float
     sent: bool = False
+    outcome: Outcome | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     traceparent: str | None = None
 

@@ -9,12 +9,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from connectors import sdk
 from gateway.ports import Change
 from gateway.submission import DeadClass, Event, State, WaitingFor, advance
 from tests.clock import TurnableClock
 from tests.deployments import ON_ALL
-from tests.story.engine import AskableSystem, Engine, live, running
+from tests.story.engine import AskableSystem, CaseSystem, Engine, live, running
 
 pytestmark = ON_ALL
 
@@ -186,3 +188,55 @@ async def test_stopping_gives_leases_back_and_leaves_doubt_not_crashes(engine: E
     await engine.turn(61 * SECONDS)
     await engine.until_state(delivery, State.DELIVERED)
     assert register.log == [("send", delivery.id), ("find", delivery.id), ("send", delivery.id)]
+
+
+async def test_what_a_case_system_has_said_is_written_also_when_we_stop_just_then(
+    tmp_path: Path, clock: TurnableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It cannot be asked again: the answer that has come is all there will ever be."""
+    system = CaseSystem()
+    async with running(tmp_path, clock, [live(connector=system)]) as engine:
+        reckoning = asyncio.Event()
+
+        async def slow() -> Any:
+            reckoning.set()
+            await asyncio.Event().wait()
+
+        def answer(envelope: sdk.Envelope) -> sdk.Acknowledgement:
+            clock.turn(SECONDS)  # so that how the targets stand is read again, for the breaker
+            monkeypatch.setattr(engine.journal, "target_states", slow)
+            return system.take(envelope)
+
+        system.script.append(answer)
+        delivery = await engine.accept()
+        await asyncio.wait_for(reckoning.wait(), 10)
+        await engine.stop(grace=0.1)
+        monkeypatch.undo()
+
+        now = await engine.now(delivery)
+        assert (now.state, now.case_number) == (State.DELIVERED, "2026/1")
+
+
+async def test_what_was_claimed_while_we_stopped_is_given_back_without_doubt(
+    tmp_path: Path, clock: TurnableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The commit was on its way when the grace was over."""
+    system = CaseSystem()
+    async with running(tmp_path, clock, [live(connector=system)]) as engine:
+        genuine, asked = engine.journal.claim, asyncio.Event()
+
+        async def slow(*wanted: Any, **named: Any) -> Any:
+            claimed = await genuine(*wanted, **named)
+            asked.set()
+            await asyncio.sleep(0.5)
+            return claimed
+
+        monkeypatch.setattr(engine.journal, "claim", slow)
+        delivery = await engine.accept()
+        await asyncio.wait_for(asked.wait(), 10)
+        await engine.stop(grace=0.1)
+        monkeypatch.undo()
+
+        now = await engine.now(delivery)
+        assert (now.state, now.in_doubt, now.crashes, now.attempts) == (State.PENDING, False, 0, 0)
+        assert system.log == []
