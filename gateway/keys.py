@@ -16,6 +16,7 @@ class Keys:
     def __init__(self, journal: Journal, site: Site, clock: Clock, *, every: float = 5.0) -> None:
         self._journal, self._site, self._clock, self._every = journal, site, clock, every
         self._writing = asyncio.Lock()
+        self._asked = self._heard = 0
         self.ring = Keyring((), site)
 
     async def put(self, credential: Credential, *, actor: str) -> None:
@@ -27,7 +28,10 @@ class Keys:
     async def reload(self) -> None:
         """Raises ``JournalUnavailable``."""
         used = self.ring.take_used()
-        self.ring = Keyring(await self._journal.credentials(), self._site)
+        self._asked = asked = self._asked + 1
+        found = await self._journal.credentials()
+        if asked > self._heard:  # else who asked later has heard already, and knows of what was revoked meanwhile
+            self._heard, self.ring = asked, Keyring(found, self._site)
         if used:
             await self._write_used(used)
 
