@@ -21,10 +21,12 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -42,6 +44,8 @@ from connectors.sdk import (
     Target,
     Unavailable,
 )
+
+THREADS = 8
 
 _ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]{7,63}")
 _MARKS = ".nahtlos"
@@ -83,30 +87,34 @@ class FolderConnector(Connector):
     Options: ClassVar[type] = FolderOptions
     idempotent = True
 
+    def __init__(self) -> None:
+        # Of its own: who calls upon a share that hangs does not come back, and would use up the threads that all others need.
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="folder")
+
     def folders(self, target: Target) -> Mapping[str, str]:
         return {"path": target.options.path} | ({"reply": target.options.reply} if target.options.reply else {})
 
     async def deliver(self, envelope: Envelope, target: Target) -> Acknowledgement | HandedOver:
         place = _Place(envelope, target.options)
-        if not await _guarded(place.was_there):
+        if not await self._guarded(place.was_there):
             try:
                 await self._prepare(envelope, place)
             except BaseException:
-                await asyncio.to_thread(place.clear)
+                await self._in_thread(place.clear)
                 raise
-            await _guarded(place.mark)
-            await _guarded(place.appear, doubt=True)
+            await self._guarded(place.mark)
+            await self._guarded(place.appear, doubt=True)
         if place.reply is not None:
             return HandedOver("reply")
         return Acknowledgement(facts={"by": "folder"})
 
     async def find(self, envelope: Envelope, target: Target) -> Acknowledgement | NotThere | StillOpen:
         place = _Place(envelope, target.options)
-        if not await _guarded(place.was_there):
+        if not await self._guarded(place.was_there):
             return NotThere()
         if place.reply is None:
             return Acknowledgement(facts={"by": "folder"})
-        said = await _guarded(place.read_reply)
+        said = await self._guarded(place.read_reply)
         if isinstance(said, dict) and said.get("refused"):
             raise Refused(str(said["refused"])[:500], code=str(said["code"])[:80] if said.get("code") else None)
         if isinstance(said, dict) and said.get("case_number"):
@@ -114,22 +122,54 @@ class FolderConnector(Connector):
         return StillOpen(_ASK_LATER)
 
     async def check(self, target: Target) -> None:
-        await _guarded(lambda: _check(target.options))
+        await self._guarded(lambda: _check(target.options))
+
+    async def aclose(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _prepare(self, envelope: Envelope, place: _Place) -> None:
-        await _guarded(place.begin)
+        await self._guarded(place.begin)
         files = []
         for no, attachment in enumerate(envelope.attachments, 1):
             name = f"{no}.{_SUFFIXES.get(attachment.media_type, 'bin')}"
-            await _write_attachment(attachment, place.part / name)
+            await self._write_attachment(attachment, place.part / name)
             files.append({
                 "file": name, "name": attachment.name, "media_type": attachment.media_type,
                 "size": attachment.size, "digest": attachment.digest,
             })  # fmt: skip
         manifest = json.dumps(_manifest(envelope, place.message.name, files), ensure_ascii=False, indent=1).encode()
-        await _guarded(lambda: _write(place.part / "manifest.json", manifest))
-        await _guarded(lambda: _write(place.hidden, envelope.document))
-        await _guarded(place.set_beside)
+        await self._guarded(lambda: _write(place.part / "manifest.json", manifest))
+        await self._guarded(lambda: _write(place.hidden, envelope.document))
+        await self._guarded(place.set_beside)
+
+    async def _guarded(self, step: Callable[[], Any], *, doubt: bool = False) -> Any:
+        """Run in a thread and say what an error of the file system means. doubt: could the message have appeared?"""
+        try:
+            return await self._in_thread(step)
+        except OSError as failure:
+            code = errno.errorcode.get(failure.errno or 0, "error")
+            if doubt:
+                raise InDoubt(f"folder: {code} while the message appeared") from None
+            if failure.errno in _NOT_ALLOWED:
+                raise Blocked(f"folder: {code}") from None
+            reason = "full" if failure.errno in _FULL else code
+            raise Unavailable(f"folder: {reason}") from None
+
+    async def _in_thread(self, step: Callable[[], Any]) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, step)
+
+    async def _write_attachment(self, attachment: Attachment, path: Path) -> None:
+        digest = hashlib.sha256()
+        file = await self._guarded(lambda: os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640))
+        try:
+            async for chunk in attachment.open():
+                digest.update(chunk)
+                await self._guarded(partial(_write_all, file, chunk))
+            await self._guarded(lambda: os.fsync(file))
+        finally:
+            os.close(file)
+        if attachment.digest and digest.hexdigest() != attachment.digest:
+            raise ValueError("an attachment is not what its digest says")
 
 
 class _Place:
@@ -198,34 +238,6 @@ class _Place:
                 return json.loads(file.read(_REPLY_CAP))
         except (FileNotFoundError, ValueError, RecursionError):
             return None
-
-
-async def _guarded(step: Any, *, doubt: bool = False) -> Any:
-    """Run in a thread and say what an error of the file system means. doubt: could the message have appeared?"""
-    try:
-        return await asyncio.to_thread(step)
-    except OSError as failure:
-        code = errno.errorcode.get(failure.errno or 0, "error")
-        if doubt:
-            raise InDoubt(f"folder: {code} while the message appeared") from None
-        if failure.errno in _NOT_ALLOWED:
-            raise Blocked(f"folder: {code}") from None
-        reason = "full" if failure.errno in _FULL else code
-        raise Unavailable(f"folder: {reason}") from None
-
-
-async def _write_attachment(attachment: Attachment, path: Path) -> None:
-    digest = hashlib.sha256()
-    file = await _guarded(lambda: os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640))
-    try:
-        async for chunk in attachment.open():
-            digest.update(chunk)
-            await _guarded(lambda chunk=chunk: _write_all(file, chunk))
-        await _guarded(lambda: os.fsync(file))
-    finally:
-        os.close(file)
-    if attachment.digest and digest.hexdigest() != attachment.digest:
-        raise ValueError("an attachment is not what its digest says")
 
 
 def _manifest(envelope: Envelope, message: str, files: list[dict[str, Any]]) -> dict[str, Any]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import json
 import os
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -144,7 +146,7 @@ async def test_a_full_disk_is_unavailable_and_leaves_nothing_behind(tmp_path: Pa
 
 async def _deliver_without_clearing(envelope: Any, here: Target) -> None:
     place = module._Place(envelope, here.options)
-    await module._guarded(lambda: module._write(place.hidden, envelope.document))
+    await FolderConnector()._guarded(lambda: module._write(place.hidden, envelope.document))
 
 
 async def test_an_error_while_the_message_appears_is_doubt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,3 +217,20 @@ async def test_check_throws_away_marks_of_last_year_only(tmp_path: Path) -> None
 def test_options_that_do_not_fit_say_so(options: dict[str, str], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         FolderOptions(**options)
+
+
+async def test_a_share_that_hangs_uses_up_nobody_elses_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call upon a share whose server is away does not come back, and cannot be taken back either."""
+    back = threading.Event()
+    monkeypatch.setattr(module, "_must_be_there", lambda base: back.wait())
+    connector = FolderConnector()
+    hanging = [asyncio.create_task(connector.deliver(sample_envelope(), target(tmp_path))) for _ in range(40)]
+    try:
+        await asyncio.sleep(0.1)
+        assert await asyncio.wait_for(asyncio.to_thread(lambda: "well"), 10) == "well"
+    finally:
+        for task in hanging:
+            task.cancel()
+        back.set()
+        await connector.aclose()
+        await asyncio.gather(*hanging, return_exceptions=True)
