@@ -40,7 +40,10 @@ class Supervisor:
             try:
                 await begin()
                 return
-            except Exception as error:
+            except (Exception, asyncio.CancelledError) as error:
+                this = asyncio.current_task()
+                if isinstance(error, asyncio.CancelledError) and this is not None and this.cancelling():
+                    raise
                 self.restarts += 1
                 self._failed_at[name] = asyncio.get_running_loop().time()
                 _log.error(LogEvent.TASK_FAILED, task=name, **place_of(error))

@@ -12,6 +12,7 @@ import logging
 import re
 import sys
 from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from json import JSONEncoder
@@ -19,7 +20,7 @@ from math import isfinite
 from pathlib import PurePath
 from time import time_ns
 from types import MappingProxyType, TracebackType
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, cast
 
 import structlog
 
@@ -59,7 +60,7 @@ def configure(
     structlog.configure(
         processors=[_JsonLine(strict=strict) if form == "json" else _ConsoleLine(strict=strict)],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
-        logger_factory=structlog.BytesLoggerFactory(stream or sys.stderr.buffer),
+        logger_factory=structlog.BytesLoggerFactory(cast(BinaryIO, _Lossy(stream or sys.stderr.buffer))),
         # 2 µs a line dearer than kept loggers, and whoever sets up anew is not left with lines that go to the old place
         cache_logger_on_first_use=False,
     )
@@ -90,6 +91,21 @@ def asyncio_exception_handler(loop: asyncio.AbstractEventLoop, context: Mapping[
     error, task = context.get("exception"), context.get("task") or context.get("future")
     name = task.get_name() if isinstance(task, asyncio.Task) else None
     structlog.get_logger().error(LogEvent.TASK_FAILED, task=name, **(place_of(error) if error is not None else {}))
+
+
+class _Lossy:
+    """A line that cannot be written (full disk, closed pipe) is lost; whoever wrote it goes on with what it was doing."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def write(self, line: bytes) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.write(line)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.flush()
 
 
 class _Guard:
