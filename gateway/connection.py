@@ -42,7 +42,7 @@ class Connection(HttpToolsProtocol):
     max_request: int
     deadlines: Deadlines
     say_no: staticmethod[[int], tuple[list[tuple[bytes, bytes]], bytes]]
-    made = last = False
+    made = last = rest_of_body = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -58,7 +58,7 @@ class Connection(HttpToolsProtocol):
         if self.taken > self.max_request:
             return self.refuse(413)
         super().data_received(data)
-        if self.waiting_since is not None and self.taken > MAX_HEAD:
+        if self.waiting_since is not None and self.taken > MAX_HEAD and not self.rest_of_body:
             self.refuse(431)
         return None
 
@@ -78,11 +78,14 @@ class Connection(HttpToolsProtocol):
             self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
+        if self.rest_of_body:
+            self.rest_of_body, self.taken = False, 0
         self.scope["nahtlos.whole"] = True  # type: ignore[typeddict-unknown-key]
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
         self.taken = 0
+        self.rest_of_body = self.cycle.more_body  # answered before it was all here: what comes is no head
         if not self.pipeline:
             self.waiting_since, self.allowed = self.loop.time(), self.deadlines.keep_alive + self.deadlines.head
         super().on_response_complete()

@@ -55,6 +55,7 @@ async def since(
             responses=shapes.problems(401, 404) | {304: {"description": "Unverändert"}})
 async def status(
     submission_id: str,
+    request: Request,
     services: Inside,
     caller: Caller,
     if_none_match: Annotated[str | None, Header()] = None,
@@ -67,7 +68,7 @@ async def status(
     dossier = await dossier_for(services, caller, submission_id)
     headers = {"preference-applied": f"wait={wait}"} if wait else {}
     if wait:
-        dossier = await _changed(services, caller, dossier, known=if_none_match, wait=wait)
+        dossier = await _changed(services, caller, dossier, request, known=if_none_match, wait=wait)
     headers["etag"] = etag(dossier)
     if _matches(if_none_match, headers["etag"]):
         return Response(status_code=304, headers=headers)
@@ -137,8 +138,11 @@ def _require_view(caller: Identity, authority: str | None) -> None:
         raise Problem(Kind.NOT_PERMITTED)
 
 
-async def _changed(services: Services, caller: Identity, dossier: Dossier, *, known: str | None, wait: int) -> Dossier:
-    """The dossier once it is another than the caller knows, or as it is when time is up or nothing can change any more."""
+async def _changed(
+    services: Services, caller: Identity, dossier: Dossier, request: Request, *, known: str | None, wait: int
+) -> Dossier:
+    """The dossier once it is another than the caller knows, or as it is when time is up, nothing can change any more, or he has
+    hung up."""
     submission_id, first = dossier.submission.id, known or etag(dossier)
     end = services.now() + wait
     event = services.changes.listen(submission_id)
@@ -147,6 +151,8 @@ async def _changed(services: Services, caller: Identity, dossier: Dossier, *, kn
             dossier = await dossier_for(services, caller, submission_id)
             left = end - services.now()
             if not _matches(first, etag(dossier)) or _settled(dossier) or services.changes.closed or left <= 0:
+                return dossier
+            if await request.is_disconnected():
                 return dossier
             await services.changes.wait(event, timeout=min(left, services.poll))
     finally:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -23,11 +23,13 @@ from gateway.http.problems import Kind, Problem, body_of, finding_json, language
 from gateway.http.services import Post, Services
 from gateway.http.translation import problem_of
 from gateway.http.upload import (
+    MULTIPART,
     ClientGone,
     ContentDigest,
     content_length,
     headers_of,
     idempotency_key,
+    limit_of,
     media_type_of,
     pour,
     refuse_encoding,
@@ -75,8 +77,8 @@ class Submit:
         headers = headers_of(scope)
         identity = portal_of(services, scope, headers)
         post.portal, post.credential, post.traceparent = identity.holder, identity.credential, traceparent(headers)
-        with enter(services, identity), budget_for(services, headers):
-            upload = await read(services, headers, receive, whole=scope.get("nahtlos.whole", False))
+        with enter(services, identity), budget_for(services, headers) as grown:
+            upload = await read(services, headers, receive, whole=scope.get("nahtlos.whole", False), grown=grown)
             post.size, post.parts = upload.size, 1 + len(upload.attachments)
             try:
                 async with asyncio.timeout(services.limits.answer):
@@ -112,8 +114,8 @@ class Validate:
         post = Post("validations", scope["nahtlos.request"], 200)
         headers = headers_of(scope)
         identity = portal_of(services, scope, headers)
-        with enter(services, identity), budget_for(services, headers):
-            upload = await read(services, headers, receive, whole=scope.get("nahtlos.whole", False))
+        with enter(services, identity), budget_for(services, headers) as grown:
+            upload = await read(services, headers, receive, whole=scope.get("nahtlos.whole", False), grown=grown)
             incoming = incoming_of(identity, upload, scope, headers)
             try:
                 found: Examination | None = await services.intake.examine(incoming)
@@ -180,31 +182,40 @@ def enter(services: Services, identity: Identity) -> Iterator[None]:
 
 
 @contextmanager
-def budget_for(services: Services, headers: dict[bytes, bytes]) -> Iterator[None]:
-    """Memory for the body: as large as it says it is; for one of unknown length, as large as a message may become."""
+def budget_for(services: Services, headers: dict[bytes, bytes]) -> Iterator[Callable[[int], None]]:
+    """Memory for the body: as large as it says it is; for one of unknown length, as large as a message may become, and then
+    as large as it has ``grown``. Raises ``Problem`` 413 for one that is larger than any may be."""
     length = content_length(headers)
-    if length is None:
-        length = services.limits.document
-    services.budget.take(length)
+    if length is not None and length > services.limits.document:
+        limit, part = limit_of(services.limits, media_type_of(headers)[0])
+        if length > limit:
+            raise too_large(limit, part=part)
+    held = services.limits.document if length is None else length
+    services.budget.take(held)
+
+    def grown(size: int) -> None:
+        nonlocal held
+        if size > held:
+            services.budget.take(size - held)
+            held = size
+
     try:
-        yield
+        yield grown
     finally:
-        services.budget.give_back(length)
+        services.budget.give_back(held)
 
 
-async def read(services: Services, headers: dict[bytes, bytes], receive: Receive, *, whole: bool = False) -> Upload:
-    """The message and its attachments, byte for byte. whole: see ``upload.pour``. Raises ``Problem`` and ``ClientGone``."""
+async def read(
+    services: Services, headers: dict[bytes, bytes], receive: Receive, *, grown: Callable[[int], None], whole: bool = False
+) -> Upload:
+    """The message and its attachments, byte for byte. grown, whole: see ``upload.pour``. Raises ``Problem``, ``ClientGone``."""
     limits = services.limits
     refuse_encoding(headers)
     media_type, parameters = media_type_of(headers)
-    plain = media_type != b"multipart/form-data"
-    limit, what = (limits.document, "submission") if plain else (limits.total, "request")
-    length = content_length(headers)
-    if length is not None and length > limit:
-        raise too_large(limit, part=what)
+    limit, part = limit_of(limits, media_type)
     digest = ContentDigest(headers[b"content-digest"]) if b"content-digest" in headers else None
     chunks: list[bytes] = []
-    parts = None if plain else Multipart(parameters, limits)
+    parts = Multipart(parameters, limits) if media_type == MULTIPART else None
     take = chunks.append if parts is None else parts.feed
 
     def both(chunk: bytes) -> None:
@@ -212,7 +223,8 @@ async def read(services: Services, headers: dict[bytes, bytes], receive: Receive
         digest.update(chunk)
         take(chunk)
 
-    size = await pour(receive, take if digest is None else both, limit=limit, pace=limits.pace, whole=whole, part=what)
+    sink = take if digest is None else both
+    size = await pour(receive, sink, limit=limit, pace=limits.pace, whole=whole, part=part, grown=grown)
     if digest is not None:
         digest.verify()
     if parts is None:

@@ -23,6 +23,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Sink = Callable[[bytes], None]
 
 MIB = 1024 * 1024
+MULTIPART = b"multipart/form-data"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +73,21 @@ class Budget:
         self.used -= size
 
 
-async def pour(receive: Receive, sink: Sink, *, limit: int, pace: Pace, whole: bool = False, part: str = "request") -> int:
+async def pour(
+    receive: Receive, sink: Sink, *, limit: int, pace: Pace, whole: bool = False, part: str = "request",
+    grown: Callable[[int], None] = lambda size: None,
+) -> int:
     """Hands every chunk of the body to ``sink`` and returns how many bytes there were.
 
-    whole: all of it is here already, so that nobody need watch the clock. part: see ``too_large``. Raises ``Problem`` 413
-    beyond ``limit`` bytes, 408 when the sender stalls or crawls, and ``ClientGone``.
+    whole: all of it is here already, so that nobody need watch the clock. part: see ``too_large``. grown: told how many bytes
+    there are by now, before more are kept. Raises ``Problem`` 413 beyond ``limit`` bytes, 408 when the sender stalls or crawls,
+    and ``ClientGone``.
     """
     if whole:
         message = await receive()
         body: bytes = message.get("body", b"")
         if message["type"] == "http.request" and not message.get("more_body") and 0 < len(body) <= limit:
+            grown(len(body))
             sink(body)
             return len(body)
         receive = _first(message, receive)
@@ -98,6 +104,7 @@ async def pour(receive: Receive, sink: Sink, *, limit: int, pace: Pace, whole: b
                 if size > limit:
                     raise too_large(limit, part=part)
                 if chunk:
+                    grown(size)
                     sink(chunk)
                 if not message.get("more_body"):
                     return size
@@ -119,6 +126,11 @@ def _first(message: MutableMapping[str, Any], receive: Receive) -> Receive:
         return waiting.pop() if waiting else await receive()
 
     return again
+
+
+def limit_of(limits: Limits, media_type: bytes) -> tuple[int, str]:
+    """How large a body may be, and what it is called when it is larger."""
+    return (limits.total, "request") if media_type == MULTIPART else (limits.document, "submission")
 
 
 def too_large(limit: int, *, part: str = "request") -> Problem:
@@ -222,7 +234,7 @@ def media_type_of(headers: dict[bytes, bytes]) -> tuple[bytes, dict[bytes, bytes
     if is_xml(media_type):
         refuse_charset(parameters)
         return media_type, parameters
-    if media_type == b"multipart/form-data":
+    if media_type == MULTIPART:
         return media_type, parameters
     raise Problem(
         Kind.MEDIA_TYPE,

@@ -321,6 +321,18 @@ async def test_waiting_ends_with_the_time_that_was_asked_for(gateway: House) -> 
     assert 0.9 < asyncio.get_running_loop().time() - begun < 4
 
 
+async def test_who_hangs_up_while_he_waits_leaves_nobody_waiting(gateway: House) -> None:
+    """Many portals have less patience than they ask us for."""
+    await gateway.pause("stadt-fach")
+    receipt = (await gateway.client("portal").post("/v1/submissions", content=sample("minimal"), headers=XML)).json()
+    for _ in range(5):
+        with pytest.raises(httpx.ReadTimeout):
+            await gateway.client("portal").get(f"/v1/submissions/{receipt['id']}", headers={"prefer": "wait=60"}, timeout=0.5)
+    async with asyncio.timeout(20):
+        while any(gateway.gateway.changes._waiting.values()):
+            await asyncio.sleep(0.2)
+
+
 async def test_the_course_of_a_submission_can_be_followed(gateway: House) -> None:
     api = gateway.client("portal")
     receipt = (await api.post("/v1/submissions?", content=sample("minimal"), headers=XML)).json()
