@@ -58,11 +58,13 @@ from gateway.site import Site, load
 from gateway.sitewatch import SiteWatch
 from gateway.submission import State
 from gateway.supervisor import Supervisor
-from gateway.telemetry import LogEvent
+from gateway.telemetry import LogEvent, place_of
 from gateway.validation import Inspector
 from gateway.watching import Watched
 
 _log = structlog.get_logger()
+
+CLOSE_WITHIN = 2.0
 
 
 def build(settings: Settings, *, clock: Clock | None = None, site: Site | None = None) -> Gateway:
@@ -77,6 +79,7 @@ class Gateway:
         self.plan, self.settings, self.clock = plan, plan.settings, clock
         self.in_force = SiteInForce(plan.site, plan.targets)
         self.site = self.in_force.site
+        self._draft = plan.site  # the file as it was read last, also where it was refused
         self.packages_watch, self.site_watch = self._packages_watch(), self._site_watch()
         self._prefetch = lanes_of(plan.site)
         self._heard: set[str] = set()
@@ -147,7 +150,7 @@ class Gateway:
         await self.supervisor.stop()
         await self.broker.aclose()
         for connector in (*self._retired, *(live.connector for live in self.in_force.live.values())):
-            await connector.aclose()
+            await _end(connector)
         await self.inspector.aclose()
         await Sealer(self.journal, self.clock).once()
         await self.journal.aclose()
@@ -171,12 +174,13 @@ class Gateway:
     def _site_watch(self) -> SiteWatch[tuple[Site, Forms, Mapping[str, LiveTarget]]]:
         def load_all() -> tuple[Site, Forms, Mapping[str, LiveTarget]]:
             site, registry = load(self.settings.site), self.registry
+            self._draft = site
             if faults := conversion.faults_of(site, registry):
                 raise Faults(faults)
             return site, Forms.load(site, registry), plugins.live_targets(site, self.plan.connectors)
 
         return SiteWatch(
-            lambda: files_of(self.in_force.current), load_all, lambda found: self._take(*found), seen=self.plan.files,
+            lambda: files_of(self._draft), load_all, lambda found: self._take(*found), seen=self.plan.files,
         )
 
     def _take(self, site: Site, forms: Forms, live: Mapping[str, LiveTarget]) -> str:
@@ -201,7 +205,7 @@ class Gateway:
             await self.site_watch.once()
             for connector in [each for each in self._retired if not self.worker.is_using(each)]:
                 self._retired.remove(connector)
-                await connector.aclose()
+                await _end(connector)
 
     def _idempotent(self) -> frozenset[str]:
         return frozenset(name for name, live in self.in_force.live.items() if live.idempotent)
@@ -314,6 +318,15 @@ class Gateway:
             dead_class=report.dead_class, code=report.code, in_doubt=report.in_doubt, seconds=report.seconds,
             trace_id=report.traceparent[3:35] if report.traceparent else None,
         )
+
+
+async def _end(connector: sdk.Connector) -> None:
+    """One that hangs or fails at its end keeps nobody else from theirs."""
+    try:
+        async with asyncio.timeout(CLOSE_WITHIN):
+            await connector.aclose()
+    except Exception as error:
+        _log.error(LogEvent.CONNECTOR_FAILED, connector=connector.name, **place_of(error))
 
 
 def limits_of(settings: Settings) -> Limits:

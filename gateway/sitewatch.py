@@ -17,6 +17,7 @@ import structlog
 
 from gateway.config.faults import Fault, Faults
 from gateway.logfields import LogEvent
+from gateway.telemetry import place_of
 
 T = TypeVar("T")
 Marks = tuple[tuple[int, int, int] | None, ...]
@@ -58,6 +59,11 @@ class SiteWatch(Generic[T]):
             self.refused = faults.faults
             first = faults.faults[0]
             _log.error(LogEvent.SITE_REFUSED, count=len(faults.faults), path=f"{first.file}:{first.line}")
+            return False
+        except Exception as error:  # of a connector that cannot be made, most likely
+            kind, path = type(error).__name__, str(next(iter(self._paths())))
+            self.refused = (Fault(path, 0, f"ein Konnektor ist daran gescheitert: {kind}", f"a connector failed: {kind}"),)
+            _log.error(LogEvent.SITE_REFUSED, count=1, path=path, **place_of(error))
             return False
         self.refused = ()
         _log.info(LogEvent.SITE_LOADED, digest=self._take(loaded))

@@ -17,6 +17,7 @@ import pytest
 
 from connectors.simulator import SECRET, Simulator
 from gateway.access import Kind
+from gateway.ports import JournalUnavailable
 from tests.conftest import ROOT
 from tests.deployments import ON_ALL
 from tests.story.conftest import House, give_key, house, sample
@@ -37,6 +38,43 @@ productive = true
 settle = "1s"
 lane = "neu"
 options = {{ url = "{url}", token = "env:PROBE_SECRET" }}
+"""
+
+OWN = """
+[target.neu]
+connector = "{name}"
+authority = "stadt"
+productive = true
+"""
+CONNECTORS = """
+import asyncio
+from nahtlos_sdk import Acknowledgement, Connector
+
+class Stuck(Connector):
+    name = "stuck"
+    async def deliver(self, envelope, target):
+        return Acknowledgement("1")
+    async def aclose(self):
+        await asyncio.sleep(3600)
+
+class Raising(Stuck):
+    name = "raising"
+    async def aclose(self):
+        raise RuntimeError
+
+class Fails(Stuck):
+    name = "fails"
+    def __init__(self):
+        raise RuntimeError
+"""
+FORM = """
+[[form]]
+portal = "formulare"
+form_id = "09162000:Neu_*"
+versions = ">=1.0,<2"
+leistung = "hundesteuer"
+ars = "081210000000"
+mapping = "neu.toml"
 """
 
 
@@ -167,6 +205,67 @@ async def test_a_target_that_does_not_let_us_in_is_blocked_and_not_unreachable(
                 health = [step["health"] for step in route.json()["to"]]
         targets = {each["name"]: each for each in (await operator.get("/v1/targets")).json()["targets"]}
         assert (targets["stadt-fach"]["breaker"], targets["stadt-fach"]["breaker_kind"]) == ("open", "blocked")
+
+
+async def test_a_field_table_that_only_the_refused_file_names_is_watched_too(tmp_path: Path) -> None:
+    async with house(tmp_path) as up:
+        before = site_file(tmp_path).read_text("utf-8")
+        (tmp_path / "neu.toml").write_text("kaputt = [", encoding="utf-8")
+        write(site_file(tmp_path), before + FORM)
+
+        async def refused() -> bool:
+            return await wrong(up) == ["site"]
+
+        await until(refused)
+        write(tmp_path / "neu.toml", (ROOT / "schemas/leistungen/hundesteuer/form.toml").read_text("utf-8"))
+
+        async def well() -> bool:
+            return await wrong(up) == []
+
+        await until(well)
+
+
+@pytest.fixture
+def own_connectors(tmp_path: Path) -> Path:
+    folder = tmp_path / "connectors"
+    folder.mkdir()
+    (folder / "own.py").write_text(CONNECTORS, encoding="utf-8")
+    return folder
+
+
+async def test_a_connector_that_cannot_be_made_is_a_refused_site(tmp_path: Path, own_connectors: Path) -> None:
+    async with house(tmp_path, connectors=own_connectors) as up:
+        write(site_file(tmp_path), site_file(tmp_path).read_text("utf-8") + OWN.format(name="fails"))
+
+        async def said() -> bool:
+            return "site" in await wrong(up)
+
+        await until(said)
+        assert (await posted(up, "081210000000")).status_code == 202
+
+
+async def test_a_connector_whose_end_hangs_keeps_nobody_from_reading_the_file(tmp_path: Path, own_connectors: Path) -> None:
+    async with house(tmp_path, more=OWN.format(name="stuck"), connectors=own_connectors) as up:
+        without = site_file(tmp_path).read_text("utf-8").replace(OWN.format(name="stuck"), "")
+        write(site_file(tmp_path), without)
+
+        async def gone() -> bool:
+            return "neu" not in up.gateway.site.targets
+
+        await until(gone)
+        write(site_file(tmp_path), without + ROUTE.format(target="stadt-fach"))
+
+        async def routed() -> bool:
+            return (await posted(up)).status_code == 202
+
+        await until(routed)
+
+
+async def test_a_connector_whose_end_fails_keeps_the_gateway_from_nothing(tmp_path: Path, own_connectors: Path) -> None:
+    async with house(tmp_path, more=OWN.format(name="raising"), connectors=own_connectors) as up:
+        await up.serving.stop()
+        with pytest.raises(JournalUnavailable, match="closed"):
+            await up.gateway.journal.next_due()
 
 
 async def test_sighup_reads_the_file_at_once_and_ends_nothing(tmp_path: Path) -> None:
