@@ -47,7 +47,7 @@ def check_place(place: str) -> None:
         return
     if kind == "xpath":
         try:
-            etree.XPath(rest)
+            etree.XPath(rest)(etree.Element("answer"))  # prefixes and functions are looked up only here
         except etree.XPathError as fault:
             raise ValueError(f"{place!r} is not an XPath: {fault}") from None
         return
@@ -55,7 +55,12 @@ def check_place(place: str) -> None:
 
 
 def read_place(answer: Answer, place: str) -> str | Absent:
-    """The text at ``place``, stripped and never empty."""
+    """The text at ``place``, on one line, at most ``REASON_CAP`` characters and never empty."""
+    found = _read(answer, place)
+    return found if isinstance(found, Absent) else _short(found) or Absent.EMPTY
+
+
+def _read(answer: Answer, place: str) -> str | Absent:
     kind, _, rest = place.partition(":")
     if kind == "header":
         value = answer.headers.get(rest, "").strip()
@@ -77,7 +82,8 @@ def reason(answer: Answer) -> Reason:
             text = _first(said, "detail", "message", "reason", "error_description", "error", "fehler", "title")
             kind = (_first(said, "type") or "").removeprefix("about:blank")
             code = _first(said, "code", "errorCode", "error_code") or kind.rstrip("/").rpartition("/")[2] or None
-            return Reason(_short(text or fallback), code and _short(code, 80), _first(said, "xpath", "path", "pointer"))
+            place = _first(said, "xpath", "path", "pointer")
+            return Reason(_short(text or fallback), code and _short(code, 80), place and _short(place))
         return Reason(_short(said) if isinstance(said, str) else fallback)
     if media_type.endswith(("/xml", "+xml")):
         tree = _xml(answer.body)
@@ -103,7 +109,7 @@ def retry_after(answer: Answer) -> timedelta | None:
 def _http_date(value: str) -> datetime | None:
     try:
         date = parsedate_to_datetime(value)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
     return date if date.tzinfo else date.replace(tzinfo=UTC)
 

@@ -129,14 +129,16 @@ class RestConnector(HttpConnector):
         if meaning(answer.status) is not Meaning.TAKEN:
             raise Blocked(f"check: HTTP {answer.status}")
 
-    async def _perhaps_had_it_already(self, envelope: Envelope, target: Target, conflict: Answer) -> Acknowledgement:
-        """409 is how some products say "I have that one": then it is taken, and the lookup knows the number."""
+    async def _perhaps_had_it_already(self, envelope: Envelope, target: Target, conflict: Answer) -> Acknowledgement | HandedOver:
+        """409 is how some products say "I have that one": then it is taken, and the lookup knows the number, at once or later."""
         try:
             known = await self.find(envelope, target)
         except (Unavailable, Blocked):
             raise InDoubt("HTTP 409, and the lookup failed") from None
         if isinstance(known, Acknowledgement):
             return known
+        if isinstance(known, StillOpen):
+            return HandedOver("409", ask_after=known.ask_after)
         raise Refused(reason(conflict).text, code="http-409")
 
 

@@ -123,6 +123,23 @@ def test_the_reason_is_what_was_said(body: bytes, media_type: str, text: str, co
     assert text not in repr(said)
 
 
+def test_a_number_over_two_lines_is_one_text_on_one_line() -> None:
+    """It goes on into headers, and into what people read."""
+    xml = b"<antwort><nr>AZ 4711\n   /26</nr></antwort>"
+    assert read_place(answered(xml, media_type="application/xml"), "xpath:/antwort/nr") == "AZ 4711 /26"
+    half = b'{"nr": "4711\\ud83d", "path": "/a\\n/b", "detail": "x"}'
+    said = read_place(answered(half), "json:/nr")
+    assert isinstance(said, str)
+    assert said.encode().startswith(b"4711")
+    assert reason(answered(half, status=422)).place == "/a /b"
+
+
+@pytest.mark.parametrize("place", ["xpath:/c:antwort/c:nr", "xpath:gibtsnicht(/antwort)"])
+def test_an_xpath_that_no_answer_could_be_asked_is_refused_when_the_site_file_is_read(place: str) -> None:
+    with pytest.raises(ValueError, match="XPath"):
+        RestOptions(url="http://127.0.0.1:1", case_number=place)
+
+
 def test_a_reason_is_cut_at_500_characters() -> None:
     for media_type, body in (("text/plain", b"x" * 9999), ("application/json", b'{"detail": "%b"}' % (b"y" * 9999))):
         assert len(reason(answered(body, media_type=media_type)).text) == 500
@@ -133,4 +150,6 @@ def test_a_retry_after_date_counts_from_the_targets_own_clock() -> None:
     assert retry_after(Answer(503, headers, b"")) == timedelta(minutes=2)
     headers["Retry-After"] = "Fri, 01 Jan 2027 09:00:00 GMT"
     assert retry_after(Answer(503, headers, b"")) == timedelta()
+    headers["Retry-After"] = "Fri, 01 Jan 99999999999999999999 09:00:00 GMT"
+    assert retry_after(Answer(503, headers, b"")) is None
     assert retry_after(Answer(503, {"Retry-After": "9" * 400}, b"")) is not None

@@ -224,6 +224,17 @@ async def test_409_for_what_is_there_already_is_taken() -> None:
         assert said.case_number == system.register.number(envelope.delivery_id)
 
 
+async def test_409_for_what_is_still_being_made_is_taken_and_asked_for_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def find(self: RestConnector, envelope: Any, target: Target) -> StillOpen:
+        return StillOpen(timedelta(minutes=7))
+
+    monkeypatch.setattr(RestConnector, "find", find)
+    async with Simulator(faults=[Fault(Kind.STATUS, status=409)]) as system, connected(system) as (connector, target):
+        said = await connector.deliver(sample_envelope(), target)
+    assert isinstance(said, HandedOver)
+    assert said.ask_after == timedelta(minutes=7)
+
+
 async def test_409_for_what_is_not_there_is_a_refusal() -> None:
     async with Simulator(faults=[Fault(Kind.STATUS, status=409, reason="Personenkonto gesperrt")]) as system:
         said = await outcome_of(system)
