@@ -364,5 +364,5 @@ def terms_of(live: LiveTarget, policy: RetryPolicy) -> Terms:
         confirm_within=config.confirm_within,
         idempotent=live.idempotent,
         can_find=isinstance(live.connector, sdk.CanFind) and live.connector.can_find(live.target),
-        is_closed=config.is_closed if config.closed else None,
+        after_open_time=config.after_open_time,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 from collections.abc import Awaitable, Callable
 from pathlib import PurePath
 from traceback import walk_tb
@@ -22,11 +23,13 @@ class Caller:
 
     async def deliver(self, connector: sdk.Connector, envelope: sdk.Envelope, target: sdk.Target, *, timeout: float) -> Outcome:
         answer = await self._call(connector.deliver, envelope, target, timeout=timeout)
-        return answer if isinstance(answer, sdk.Acknowledgement | sdk.HandedOver | _Failure) else _nonsense("deliver")
+        known = isinstance(answer, sdk.Acknowledgement | sdk.HandedOver | _Failure)
+        return answer if known and _can_be_kept(answer) else _nonsense("deliver")
 
     async def find(self, connector: sdk.CanFind, envelope: sdk.Envelope, target: sdk.Target, *, timeout: float) -> Outcome:
         answer = await self._call(connector.find, envelope, target, timeout=timeout)
-        return answer if isinstance(answer, sdk.Acknowledgement | sdk.NotThere | sdk.StillOpen | _Failure) else _nonsense("find")
+        known = isinstance(answer, sdk.Acknowledgement | sdk.NotThere | sdk.StillOpen | _Failure)
+        return answer if known and _can_be_kept(answer) else _nonsense("find")
 
     async def check(self, connector: sdk.Connector, target: sdk.Target, *, timeout: float) -> Outcome | None:
         """``None``: the target is there and lets us in, as far as the connector can tell."""
@@ -69,6 +72,28 @@ def fingerprint(error: BaseException) -> str:
 
 
 _Failure = sdk.Unavailable | sdk.InDoubt | sdk.Refused | sdk.Blocked | Defect
+
+
+def _can_be_kept(said: Outcome) -> bool:
+    """Can the journal write it down? Nobody enforces the types of the SDK, and what cannot be written would never end: a case
+    number that is no text, half a surrogate pair out of somebody's JSON, facts that are no JSON."""
+    texts: tuple[object, ...]
+    match said:
+        case sdk.Acknowledgement():
+            texts = (said.case_number,)
+        case sdk.HandedOver():
+            texts = (said.token,)
+        case sdk.Refused():
+            texts = (said.reason, said.code, said.xpath)
+        case sdk.Unavailable() | sdk.InDoubt() | sdk.Blocked():
+            texts = (said.reason,)
+        case _:
+            return True
+    try:
+        facts = json.dumps(dict(said.facts), ensure_ascii=False) if isinstance(said, sdk.Acknowledgement) else ""
+        return all(text is None or (isinstance(text, str) and text.encode() is not None) for text in (*texts, facts))
+    except (TypeError, ValueError):  # UnicodeEncodeError is one
+        return False
 
 
 def _nonsense(question: str) -> Defect:

@@ -8,6 +8,7 @@ pauses and our own restarts cost nothing.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -70,7 +71,7 @@ class Said(StrEnum):
 class Terms:
     """What a decision needs to know of the target. policy: with this target's ``give_up_after``.
 
-    is_closed: the maintenance windows; ``None`` when there are none.
+    after_open_time: moment, span → the moment when so much time has passed, maintenance windows not counted.
     """
 
     policy: RetryPolicy
@@ -78,7 +79,7 @@ class Terms:
     confirm_within: timedelta
     idempotent: bool
     can_find: bool
-    is_closed: Callable[[datetime], bool] | None = None
+    after_open_time: Callable[[datetime, timedelta], datetime] = operator.add
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +143,7 @@ def still_open(delivery: Delivery, terms: Terms, *, at: datetime, next_at: datet
     """The target has not decided. Only the time to wait for it runs; asking is no failure."""
     handed_over = token_of(delivery) is not None
     span = terms.confirm_within if handed_over else terms.policy.give_up_after
-    give_up_at = delivery.give_up_at or deadline(terms, at, span)
+    give_up_at = delivery.give_up_at or terms.after_open_time(at, span)
     why = Why(Said.STILL_OPEN, "open")
     if at >= give_up_at:
         return give_up(delivery, class_at_the_end(delivery), why, at=at)
@@ -192,24 +193,12 @@ def waits_for(delivery: Delivery, *, idempotent: bool, otherwise: WaitingFor = W
     return WaitingFor.LOOKUP if delivery.in_doubt and not idempotent else otherwise
 
 
-def deadline(terms: Terms, at: datetime, span: timedelta) -> datetime:
-    """``span`` of open time after ``at``: the clock stands still in maintenance windows (to a quarter of an hour)."""
-    if terms.is_closed is None:
-        return at + span
-    end, step, left, limit = at, timedelta(minutes=15), span, at + 4 * span + timedelta(days=30)
-    while left > timedelta() and end < limit:
-        if not terms.is_closed(end):
-            left -= step
-        end += step
-    return end
-
-
 def try_later(
     delivery: Delivery, why: Why, terms: Terms, at: datetime, chance: float, *,
     retry_after: timedelta | None = None, at_least: timedelta = timedelta(), memory: Memory | None = None,
 ) -> Decision:  # fmt: skip
     """Backoff, or the end of patience. The last attempt is made when patience ends, not an hour later and not never."""
-    give_up_at = delivery.give_up_at or deadline(terms, at, terms.policy.give_up_after)
+    give_up_at = delivery.give_up_at or terms.after_open_time(at, terms.policy.give_up_after)
     if at >= give_up_at:
         return give_up(delivery, class_at_the_end(delivery), why, at=at)
     memory = memory or Memory.of(delivery)
@@ -236,10 +225,12 @@ def _confirm(delivery: Delivery, acknowledgement: sdk.Acknowledgement, at: datet
 def _hand_over(delivery: Delivery, handed: sdk.HandedOver, terms: Terms, at: datetime) -> Decision:
     """Still in doubt: the transport has it, and nothing proves that the case system does not."""
     cause = cause_of("handed_over", target=delivery.target)
+    give_up_at = terms.after_open_time(at, terms.confirm_within)
+    asked_at = at + min(handed.ask_after, terms.confirm_within)  # whatever it says: at least once before patience ends
     after = advance(
         delivery, Event.HAND_OVER, at=at, in_doubt=True,
-        waiting_for=WaitingFor.CONFIRMATION, next_attempt_at=at + handed.ask_after,
-        outcome=Memory(token=handed.token).written(), failing_since=None, give_up_at=deadline(terms, at, terms.confirm_within),
+        waiting_for=WaitingFor.CONFIRMATION, next_attempt_at=asked_at,
+        outcome=Memory(token=handed.token).written(), failing_since=None, give_up_at=give_up_at,
         code=None, cause=None, cause_text=text_of(cause),
     )  # fmt: skip
     return Decision(Event.HAND_OVER, after, Said.HANDED_OVER)

@@ -45,7 +45,10 @@ def duration(value: object) -> timedelta:
             "keine Dauer; erwartet wird zum Beispiel „60s“, „30min“, „72h“, „7d“ "
             '/ not a duration; expected for example "60s", "30min", "72h", "7d"'
         )
-    return timedelta(seconds=sum(float(number) * _UNITS[unit] for number, unit in parts))
+    try:
+        return timedelta(seconds=sum(float(number) * _UNITS[unit] for number, unit in parts))
+    except OverflowError:
+        raise ValueError("länger als jede Zeitrechnung / longer than any calendar") from None
 
 
 def _longer_than_nothing(value: timedelta) -> timedelta:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
 from gateway.config.faults import Fault, Where, did_you_mean
-from gateway.config.routing import EVERY, Route, RouteStep, Successor, is_ars, overlap
+from gateway.config.routing import EVERY, Route, RouteStep, Successor, ags_of, is_ars, overlap
 from gateway.site.model import FormBinding, Site
 from gateway.submission import Purpose
 
@@ -100,13 +100,20 @@ def _successor(where: Where, successor: Successor, routes: Sequence[tuple[Where,
         yield where.fault("„old“ und „new“ müssen zwei verschiedene ARS gleicher Länge sein",
                           '"old" and "new" must be two different ARS of the same length')
     for place, route in routes:
-        if route.ars.startswith(successor.old) and (route.valid_until is None or route.valid_until >= successor.since):
+        if _is_replaced(route.ars, successor) and (route.valid_until is None or route.valid_until >= successor.since):
             yield place.at("ars").fault(
                 f"{route.ars} gehört ab {successor.since:%d.%m.%Y} zu {successor.new} (Zeile {where.line}); dieser Leitweg würde "
                 "nicht mehr gefunden: „until“ auf den Tag davor setzen und einen für das neue Gebiet eintragen",
                 f"{route.ars} belongs to {successor.new} from {successor.since} on (line {where.line}); this route would no "
                 'longer be found: set "until" to the day before and enter one for the new area',
             )
+
+
+def _is_replaced(ars: str, successor: Successor) -> bool:
+    """Is this area of a route, which may be written as AGS, known by another key from then on?"""
+    if len(ars) == 8 and len(successor.old) == 12:
+        return ars == ags_of(successor.old) != ags_of(successor.new)
+    return ars.startswith(successor.old)
 
 
 def _twice(forms: Sequence[tuple[Where, FormBinding]]) -> Iterator[Fault]:

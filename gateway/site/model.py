@@ -156,6 +156,10 @@ class TargetConfig:
         """Is ``at`` within a maintenance window?"""
         return windows.is_closed(self.closed, at)
 
+    def after_open_time(self, at: datetime, span: timedelta) -> datetime:
+        """``at + span``, maintenance windows not counted."""
+        return windows.after_open_time(self.closed, at, span) if self.closed else at + span
+
     def opens_at(self, at: datetime) -> datetime | None:
         """The first open moment from ``at`` on: ``at`` itself when open now; ``None`` if there is none for over a year."""
         return windows.opens_at(self.closed, at)

@@ -63,9 +63,15 @@ class Window:
     def _spans_near(self, at: datetime) -> Iterator[tuple[datetime, datetime]]:
         today = at.astimezone(BERLIN).date()
         for day in (today - timedelta(days=1), today, today + timedelta(days=1)):
-            if self._starts_on(day):
-                end_day = day if self.end > self.start else day + timedelta(days=1)
-                yield min(_instants(day, self.start)), max(_instants(end_day, self.end))
+            if span := self.on(day):
+                yield span
+
+    def on(self, day: date) -> tuple[datetime, datetime] | None:
+        """Start and end (UTC) of the span that starts on this day in Berlin, if one does."""
+        if not self._starts_on(day):
+            return None
+        end_day = day if self.end > self.start else day + timedelta(days=1)
+        return min(_instants(day, self.start)), max(_instants(end_day, self.end))
 
     def _starts_on(self, day: date) -> bool:
         if self.first is not None and self.last is not None:
@@ -88,6 +94,23 @@ def opens_at(windows: Iterable[Window], at: datetime) -> datetime | None:
             return moment
         moment = max(ends)
     return None
+
+
+def after_open_time(windows: Iterable[Window], at: datetime, span: timedelta) -> datetime:
+    """When ``span`` of time that no window covers has passed since ``at``; where windows leave too little of it, four spans and a
+    month later all the same."""
+    all_windows, moment, left, limit = tuple(windows), at, span, at + 4 * span + timedelta(days=30)
+    day = at.astimezone(BERLIN).date() - timedelta(days=1)  # its windows may reach until now
+    while moment < limit:
+        spans = [window.on(day) for window in all_windows]
+        day += timedelta(days=1)
+        midnight = min(_instants(day, 0))
+        for start, end in (*sorted(each for each in spans if each), (midnight, midnight)):
+            if start - moment >= left:
+                return moment + left
+            left -= max(start - moment, timedelta())
+            moment = max(moment, end)
+    return moment
 
 
 def _weekdays(text: str | None) -> frozenset[int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -143,12 +143,21 @@ def test_the_last_attempt_is_made_when_patience_ends() -> None:
 
 
 def test_the_clock_stands_still_in_maintenance_windows() -> None:
-    night = lambda at: at.astimezone(UTC).hour < 12  # noqa: E731  half of every day
+    def half_of_every_day(at: datetime, span: timedelta) -> datetime:
+        return at + 2 * span
 
-    waiting = after(sdk.Unavailable(), is_closed=night).after
+    assert after(sdk.Unavailable(), after_open_time=half_of_every_day).after.give_up_at == EPOCH + 2 * HOURS_72
+    handed = after(sdk.HandedOver("t"), after_open_time=half_of_every_day).after
+    assert handed.give_up_at == EPOCH + 2 * terms().confirm_within
 
+
+def test_what_was_handed_over_is_asked_for_before_the_time_to_confirm_is_over() -> None:
+    """Whatever it says about when to ask."""
+    waiting = after(sdk.HandedOver("202", ask_after=timedelta(days=400))).after
+
+    assert waiting.next_attempt_at is not None
     assert waiting.give_up_at is not None
-    assert waiting.give_up_at - EPOCH >= 2 * HOURS_72 - timedelta(hours=13)
+    assert waiting.next_attempt_at <= waiting.give_up_at
 
 
 # --- in doubt

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.site.windows import BERLIN, Window, is_closed, opens_at
+from gateway.site.windows import BERLIN, Window, after_open_time, is_closed, opens_at
 
 
 def berlin(text: str, fold: int = 0) -> datetime:
@@ -110,3 +110,31 @@ def test_the_moment_of_opening_is_open_and_everything_before_it_is_closed(at: da
     if opening > at:
         for share in (0.0, 0.3, 0.6, 0.999):
             assert is_closed(windows, at + (opening - at) * share)
+
+
+@pytest.mark.parametrize(("texts", "at", "hours", "expected"), [
+    ((), "2026-03-02T08:00", 72, "2026-03-05T08:00"),
+    (("22:00-05:00",), "2026-03-02T08:00", 14, "2026-03-02T22:00"),
+    (("22:00-05:00",), "2026-03-02T08:00", 15, "2026-03-03T06:00"),
+    (("22:00-05:00",), "2026-03-02T23:30", 1, "2026-03-03T06:00"),  # it is closed now
+    (("22:00-05:00", "23:00-06:00", "So"), "2026-03-07T20:00", 4, "2026-03-09T08:00"),  # they overlap, and Sunday is one of them
+    (("02:00-04:00",), "2026-03-28T12:00", 24, "2026-03-29T15:00"),  # the night that lacks an hour, and is closed for two
+    (("2026-12-24..2027-01-01",), "2026-12-23T12:00", 24, "2027-01-02T12:00"),
+])
+def test_time_in_which_no_window_holds_is_counted_to_the_minute(
+    texts: tuple[str, ...], at: str, hours: int, expected: str
+) -> None:
+    assert after_open_time([Window.parse(text) for text in texts], berlin(at), timedelta(hours=hours)) == berlin(expected)
+
+
+def test_where_windows_leave_no_time_it_ends_all_the_same() -> None:
+    end = after_open_time([Window.parse("00:00-24:00")], berlin("2026-03-02T08:00"), timedelta(hours=72))
+    assert berlin("2026-04-13T08:00") <= end < berlin("2026-04-16T00:00")
+
+
+@given(hour=st.integers(0, 8760), hours=st.integers(1, 200))
+def test_as_much_time_is_open_as_was_asked_for(hour: int, hours: int) -> None:
+    windows, quarter = [Window.parse(text) for text in ("Mo-Fr 22:00-05:00", "So 02:00-12:00")], timedelta(minutes=15)
+    at = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=hour)
+    end = after_open_time(windows, at, timedelta(hours=hours))
+    assert sum(not is_closed(windows, at + n * quarter) for n in range((end - at) // quarter)) == 4 * hours
