@@ -66,15 +66,16 @@ def place_of(asked: str, said: str | None) -> str:
     if not asked or not said or asked == said:
         return asked or said or ""
     for narrow, wide in ((said, asked), (asked, said)):
-        if narrow.startswith(_area(wide)) or (len(wide) == 8 and len(narrow) == 12 and ags_of(narrow) == wide):
+        if narrow.startswith(area_of(wide)) or (len(wide) == 8 and len(narrow) == 12 and ags_of(narrow) == wide):
             return narrow
     raise Unacceptable(422, say("ars-contradiction"))
 
 
-def _area(ars: str) -> str:
-    """A whole district or association is also written with noughts up to twelve digits."""
+def area_of(ars: str) -> str:
+    """A whole state, district or association is also written with noughts up to twelve digits. Noughts elsewhere belong to the
+    key: 05370 is a district of its own, and so is the municipality 081250046040."""
     if len(ars) == 12:
-        for digits in (5, 9):
+        for digits in (2, 3, 5, 9):
             if not ars[digits:].strip("0"):
                 return ars[:digits]
     return ars

@@ -66,8 +66,11 @@ async def convert(
         made = await _one(step, document, parameters)
         if made is None:
             raise Unacceptable(422, say("conversion-failed", versions), package=package.id)
-        document = read(made)
-    inspection = await inspector.inspect(document.body, known=Circumstances())
+        document = _read(made, versions)
+    try:
+        inspection = await inspector.inspect(document.body, known=Circumstances())
+    except Unacceptable as fault:
+        raise Unacceptable(422, say("conversion-failed", versions), *fault.findings, package=package.id) from None
     wrong = [finding for finding in inspection.report.findings if finding.severity is Severity.ERROR]
     if inspection.package is None or inspection.package.id != to or wrong:
         detail = (wrong[0].de, wrong[0].en) if wrong else ("", "")
@@ -85,6 +88,14 @@ def faults_of(site: Site, registry: Registry) -> list[Fault]:
                 where = target.where.at("expects", number) if len(target.expects) > 1 else target.where.at("expects")
                 found.append(where.fault(f"das Schema-Paket „{name}“ fehlt{de}", f'the schema package "{name}" is missing{en}'))
     return found
+
+
+def _read(made: bytes, versions: Mapping[str, str]) -> Document:
+    """What a stylesheet wrote in another encoding, or too large, is our fault and not that of the message."""
+    try:
+        return read(made)
+    except Unacceptable as fault:
+        raise Unacceptable(422, say("conversion-failed", versions), *fault.findings) from None
 
 
 async def _one(step: Conversion, document: Document, parameters: Mapping[str, str]) -> bytes | None:

@@ -191,7 +191,10 @@ class Examiner:
         found.parts = [*found.parts, _made(known, message)]
         found.document = len(found.parts) - 1
         circumstances = Circumstances(_day(at), test=incoming.test)
-        return await self._inspector.inspect(message, leistung=known.leistung, known=circumstances)
+        try:
+            return await self._inspector.inspect(message, leistung=known.leistung, known=circumstances)
+        except Unacceptable as fault:  # too large, another encoding: what was made here is for us to repair, not for the citizen
+            raise Unacceptable(422, *fault.findings, package=fault.package) from None
 
     def _identify(self, incoming: Incoming, found: Examination, inspection: Inspection) -> None:
         """What kind of message it is, for which service and which place."""

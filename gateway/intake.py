@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from gateway import claims
-from gateway.belonging import Refusal, Why
+from gateway.belonging import Refusal, Why, area_of
 from gateway.causes import cause_of, text_of
 from gateway.checks.opinion import Patience
 from gateway.examination import Examination, Examiner, Incoming, received_parts
@@ -134,9 +134,9 @@ class Intake:
         if found.route is not None:
             return self._site.targets[found.route.to[0].target].authority
         authorities = self._site.authorities
-        near = [a for a in authorities.values() if found.ars and found.ars.startswith(a.ars.rstrip("0") or a.ars)]
+        near = [a for a in authorities.values() if found.ars and found.ars.startswith(area_of(a.ars))]
         if near:
-            return max(near, key=lambda authority: len(authority.ars.rstrip("0"))).key
+            return max(near, key=lambda authority: len(area_of(authority.ars))).key
         return next(iter(authorities)) if len(authorities) == 1 else ""
 
 

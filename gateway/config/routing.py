@@ -157,11 +157,16 @@ class RoutingTable:
 
     def _hidden_by_ags(self, leistung: str, place: str, on: date) -> bool:
         """Is there a Gemeindeverband in this Kreis to which the Gemeinde may or may not belong?"""
-        return len(place) == 8 and any(
-            route.in_force(on)
-            for name in (leistung, EVERY) if place not in self._routes.get(name, {})
-            for route in self._associations.get((name, place[:5]), ())
-        )
+        if len(place) != 8:
+            return False
+        for name in (leistung, EVERY):
+            by_area = self._routes.get(name, {})
+            taken = next((area for area in _areas(place) if any(route.in_force(on) for route in by_area.get(area, ()))), None)
+            if taken != place and any(route.in_force(on) for route in self._associations.get((name, place[:5]), ())):
+                return True
+            if taken is not None:  # however short: it goes before all that is entered for "*"
+                return False
+        return False
 
     def _search(self, leistung: str, place: str, on: date) -> tuple[Route | NoRoute, tuple[Considered, ...]]:
         considered: list[Considered] = []

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 from dataclasses import dataclass, field
+from urllib.parse import unquote_to_bytes
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -18,6 +19,7 @@ from gateway.http.problems import Kind, Problem
 from gateway.http.upload import Limits, is_xml, refuse_charset, too_large
 
 _MEDIA_TYPE = re.compile(rb"[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}\Z")
+_EXTENDED = re.compile(rb"""(?i);\s*filename\*\s*=\s*utf-8'[^']*'([^\s;"]+)""")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 MAX_NAME = 255
 
@@ -114,7 +116,10 @@ class Multipart:
         if disposition != b"form-data" or b"name" not in options:
             raise _broken("Einem Teil fehlt sein Name (Content-Disposition).", "A part has no name (Content-Disposition).")
         part.field_name = _text(options[b"name"])
-        if b"filename" in options:
+        extended = _EXTENDED.search(part.headers[b"content-disposition"])
+        if extended is not None:  # goes before the other, as in RFC 6266
+            part.file_name = _text(unquote_to_bytes(extended[1]))
+        elif b"filename" in options:
             part.file_name = _text(options[b"filename"])
         if part.headers.get(b"content-encoding", b"identity").lower() != b"identity" or part.headers.get(
             b"content-transfer-encoding", b"binary"

@@ -26,6 +26,7 @@ LONGEST_WAIT = 60
 _WAIT = re.compile(r"(?:^|,)\s*wait\s*=\s*(\d{1,4})\s*(?:$|,)")
 _HEARTBEAT = 15.0
 _ID_LENGTH = 36
+_LAST = 2**63 - 1  # of any journal
 
 
 @router.get("", response_model=shapes.Since, summary="Einreichungen, an denen sich etwas geändert hat",
@@ -43,7 +44,7 @@ async def since(
     if caller.party is Party.OPERATOR:
         _require_view(caller, None)
     portal = caller.holder if caller.party is Party.PORTAL else None
-    cursor, ids = await services.journal.since(portal, since, limit)
+    cursor, ids = await services.journal.since(portal, min(since, _LAST), limit)
     dossiers = [await services.journal.dossier(each) for each in ids]
     return JSONResponse({
         "submissions": [_brief(dossier) for dossier in dossiers if dossier is not None],
@@ -83,7 +84,7 @@ async def events(
     """Jede Änderung als Ereignis `state`; die Nummer in `id` zählt die Ereignisse dieser Einreichung und kann als
     `Last-Event-ID` wieder mitgegeben werden. Der Strom endet, wenn sich nichts mehr ändern kann."""
     submission_id = (await dossier_for(services, caller, submission_id)).submission.id
-    seen = int(last_event_id) if last_event_id and last_event_id.isdigit() and len(last_event_id) < 10 else 0
+    seen = int(last_event_id) if last_event_id and re.fullmatch(r"[0-9]{1,9}", last_event_id) else 0
     return StreamingResponse(
         _stream(services, caller, submission_id, seen), media_type="text/event-stream", headers={"cache-control": "no-store"},
     )

@@ -44,17 +44,20 @@ def check(document: Document, rules: CharacterRules, *, names: Container[str], m
     """At most one finding for each text. names: words of the schema, which a path may show."""
     root = document.root
     if _plain("".join(root.itertext())) and (rules.whole is None or _plain(" ".join(map(str, _attributes(root))))):  # type: ignore[arg-type]
-        rules = CharacterRules({name: kind for name, kind in rules.fields.items() if kind is DataType.A})
+        rules = CharacterRules({name: kind for name, kind in rules.fields.items() if kind not in _RUNNING},
+                               None if rules.whole in _RUNNING else rules.whole)
     if not rules.fields and rules.whole is None:
         return []
     return list(islice(_faults(root, rules, Paths(names)), most))
 
 
+_RUNNING: Final = frozenset({DataType.C, DataType.E})  # the others know no line break, A no digits
+
 _attributes = etree.XPath("//@*", smart_strings=False)
 
 
 def _plain(text: str) -> bool:
-    """ASCII without control characters: in every data type but A, and nearly every message is nothing else."""
+    """ASCII without control characters: in the types for running text, and nearly every message is nothing else."""
     return text.isascii() and "\x7f" not in text
 
 

@@ -30,7 +30,7 @@ def test_claims_without_compare_and_swap_are_found_as_doubling(own_postgres: Pos
     def they_ring_for_the_same(several: Cluster) -> None:
         for system in several.systems:
             system.break_with("late*:0.2")
-        _until_more_cases(several, 40)
+        until(lambda: any(system.stats()["duplicates"] for system in several.systems), within=90, what="a doubled case")
 
     assert _verdict(own_postgres, tmp_path, "overlooks_who_has_it", they_ring_for_the_same).doubled
 
@@ -57,8 +57,3 @@ def _verdict(database: PostgresServer, folder: Path, breaks: str, trouble: Calla
             load.finish(load.begun, within=60)
         until(lambda: not several.open_deliveries(), within=60, what=several.what_is_open, every=0.2)
         return judge(folder / "client.jsonl", [system.log for system in several.systems])
-
-
-def _until_more_cases(several: Cluster, count: int) -> None:
-    before = several.cases()
-    until(lambda: several.cases() >= before + count, within=60, what=f"{count} more cases")

@@ -203,6 +203,15 @@ async def test_a_form_that_maps_badly_is_taken_and_waits_for_a_person(gateway: H
     assert await gateway.gateway.journal.body(receipt.id, 0) == sample(broken)
 
 
+async def test_a_form_whose_message_becomes_too_large_waits_for_a_person(gateway: House) -> None:
+    """Markup in CDATA is legal, and four times as long once it is escaped."""
+    large = re.sub(rb"(<rasse>)[^<]*", lambda found: found[1] + b"<![CDATA[" + b"<" * (5 << 20) + b"]]>", sample("form-minimal"))
+    answer = await gateway.client("formulare").post("/v1/submissions", content=large, headers=XML)
+    assert answer.status_code == 202, answer.text
+    letter, = (await gateway.client("betrieb").get("/v1/dead-letters")).json()["dead_letters"]
+    assert (letter["class"], letter["submission"]) == ("invalid", answer.json()["id"])
+
+
 async def test_a_form_nobody_bound_is_taken_and_says_what_is_missing(gateway: House) -> None:
     answer = await gateway.client("portal").post("/v1/submissions", content=sample("form-minimal"), headers=XML)
     assert answer.status_code == 202, answer.text
@@ -366,6 +375,15 @@ async def test_what_has_changed_since_can_be_listed(gateway: House) -> None:
     half = (await api.get("/v1/submissions?since=0&limit=1")).json()
     assert len(half["submissions"]) == 1
     assert 0 < half["next"] < last
+
+
+async def test_numbers_that_no_cursor_has_are_no_error_of_ours(gateway: House) -> None:
+    api = gateway.client("portal")
+    receipt = (await api.post("/v1/submissions", content=sample("minimal"), headers=XML)).json()
+    await gateway.settled(receipt["id"])
+    assert (await api.get(f"/v1/submissions?since={10**22}")).status_code == 200
+    course = await api.get(f"/v1/submissions/{receipt['id']}/events", headers={b"last-event-id": b"\xb2"})
+    assert course.status_code == 200
 
 
 async def test_a_submission_can_be_withdrawn_while_nothing_has_arrived(gateway: House) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.belonging import Refusal, service_of
+from gateway.belonging import Refusal, area_of, service_of
 from gateway.document import read
 from gateway.findings import Unacceptable
 from gateway.schemas import PackageFaults, Registry
@@ -92,3 +92,12 @@ def test_a_message_that_the_package_does_not_have_is_a_fault_with_its_line(tmp_p
     (fault,) = faults.value.faults
     assert fault.line == 4
     assert "anfrage.0300" in fault.de
+
+
+@pytest.mark.parametrize(("ars", "area"), [
+    ("080000000000", "08"), ("081000000000", "081"), ("081250000000", "08125"), ("081250046000", "081250046"),
+    ("081250046040", "081250046040"),  # a municipality whose own number ends with a nought
+    ("053700000000", "05370"), ("05370", "05370"), ("10", "10"), ("100000000000", "10"),
+])
+def test_noughts_are_left_out_where_they_stand_for_the_whole_and_nowhere_else(ars: str, area: str) -> None:
+    assert area_of(ars) == area

@@ -61,6 +61,19 @@ def test_an_ags_that_may_belong_to_a_gemeindeverband_is_asked_back_instead_of_gu
     assert target(table, "081250047047") == "kreis"
 
 
+def test_an_ags_with_a_route_for_its_leistung_is_not_asked_back_because_of_one_for_all() -> None:
+    for own in ("08125047", "08125"):
+        table = RoutingTable([route(own, "eigen"), route("081250046", "verband", "*")])
+        assert target(table, "08125047") == "eigen"
+    assert target(table, "081250046047") == "eigen"
+
+
+def test_a_route_by_ags_that_is_not_in_force_any_more_hides_no_gemeindeverband() -> None:
+    over = route("08125047", "ort", until=date(2025, 1, 1))
+    table = RoutingTable([over, route("08125", "kreis"), route("081250046", "verband")])
+    assert target(table, "08125047") == "ars-ambiguous"
+
+
 def test_a_kreisfreie_stadt_is_completed_with_zeros() -> None:
     assert target(RoutingTable([route("081210000", "stadt")]), "08121000") == "stadt"
 

@@ -77,6 +77,11 @@ def test_a_plain_ascii_sign_that_no_name_has_is_found() -> None:
     assert said(message(strasse="M%ller")) == []
 
 
+@pytest.mark.parametrize("beside", ["a", "ä"])
+def test_a_line_break_in_a_street_is_found_whatever_stands_beside_it(beside: str) -> None:
+    assert said(message(familienname=beside, strasse="Haupt\nweg")) == [("character-not-allowed", "/antrag/strasse")]
+
+
 def test_a_text_that_is_only_not_normalised_is_told_as_such() -> None:
     decomposed = unicodedata.normalize("NFD", "Müller-\u1e62\u0304")
     assert said(message(familienname=decomposed)) == [("not-normalised", "/antrag/familienname")]

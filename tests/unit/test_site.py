@@ -216,6 +216,14 @@ def test_a_route_into_an_area_that_was_dissolved_is_refused() -> None:
     assert found.ars == "08199"
 
 
+def test_a_route_by_ags_into_an_area_that_has_another_key_then_is_refused() -> None:
+    """It would not be found any more, and the Kreis would get the cases in silence."""
+    by_ags = '[[route]]\nleistung = "wohngeld"\nars = "08125047"\nto = [{ target = "sozial-hn" }]\n'
+    reform = '[[successor]]\nold = "081250046047"\nnew = "081250046099"\nfrom = 2027-01-01\n'
+    (_, text), = faults(GOOD + by_ags + reform)
+    assert "08125047 belongs to 081250046099 from 2027-01-01 on" in text
+
+
 def test_successors_of_different_length_are_refused() -> None:
     reform = '[[successor]]\nold = "081260001"\nnew = "08199"\nfrom = 2027-01-01\n'
     assert faults(GOOD + reform) == [(32, '"old" and "new" must be two different ARS of the same length')]

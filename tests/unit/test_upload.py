@@ -200,6 +200,16 @@ def test_a_message_and_its_files_come_out_byte_for_byte(step: int) -> None:
     ]
 
 
+@pytest.mark.parametrize("named", [
+    b"filename*=UTF-8''%C3%9Cbersicht.pdf",
+    b"filename=\"=?utf-8?B?w5xiZXJzaWNodC5wZGY=?=\"; filename*=utf-8'de'%C3%9Cbersicht.pdf",
+])
+def test_a_name_may_also_come_in_the_form_of_other_headers(named: bytes) -> None:
+    """The standard for forms says no, and clients do it all the same."""
+    _, files = take_apart(parts(SUBMISSION, (b"Content-Disposition: form-data; name=anlage; " + named, b"x")))
+    assert files[0].name == "Übersicht.pdf"
+
+
 def test_a_name_that_looks_like_a_path_stays_a_name() -> None:
     _, files = take_apart(parts(SUBMISSION, (b'Content-Disposition: form-data; name="f"; filename="../../etc/passwd"', b"x")))
     assert files[0].name == "../../etc/passwd"
@@ -223,6 +233,8 @@ def test_a_name_that_looks_like_a_path_stays_a_name() -> None:
     (parts((SUBMISSION[0] + b"\r\nContent-Type: text/xml", b"<a/>")), Kind.BAD_REQUEST),
     (parts(SUBMISSION, (b'Content-Disposition: form-data; name="f"; filename="a\x01b"', b"x")), Kind.BAD_REQUEST),
     (parts(SUBMISSION, (b'Content-Disposition: form-data; name="f"; filename="\xff"', b"x")), Kind.BAD_REQUEST),
+    (parts(SUBMISSION, (b"Content-Disposition: form-data; name=f; filename*=UTF-8''%FF", b"x")), Kind.BAD_REQUEST),
+    (parts(SUBMISSION, (b"Content-Disposition: form-data; name=f; filename*=UTF-8''a%0Ab", b"x")), Kind.BAD_REQUEST),
     (parts(SUBMISSION, (b'Content-Disposition: form-data; name="f"; filename="' + b"n" * 256 + b'"', b"x")), Kind.BAD_REQUEST),
     (parts(SUBMISSION, *[(b'Content-Disposition: form-data; name="f"', b"x")] * 32), Kind.TOO_LARGE),
 ])
