@@ -78,8 +78,7 @@ class Intake:
         if isinstance(outcome, KeyReused):
             return await self._again(outcome)
         if outcome.replayed:
-            by_key = key is not None and await self._journal.replayed(submission.portal, [key], mark)
-            return await self._again(outcome, duplicate=key is not None and not by_key)
+            return await self._again(outcome, duplicate=key is not None and outcome.claim != key.kind)
         self._nudge()
         return Receipt(
             Dossier(outcome.submission, tuple(deliveries), ()), held=found.fault is not None, facts=facts,

@@ -92,18 +92,21 @@ class Operator:
         )
 
     async def return_(self, delivery_id: str, *, actor: str, reason: str, seen_revision: int | None = None) -> Delivery:
-        """The portal gets it back and is told ``reason``; its receipt stays valid. Only while no case has come of it.
+        """The portal gets it back and is told ``reason``; its receipt stays valid. Only while no case has come of it, and none
+        can come any more: the submission's other dead letters for case systems go back with it.
 
-        What waits for this delivery (a copy for the E-Akte) is withdrawn with it.
+        What waits for them (a copy for the E-Akte) is withdrawn.
         """
         before, dossier = await self._load(delivery_id, seen_revision)
         permits.must_be_returnable(before, dossier.deliveries)
-        followers = [one for one in dossier.deliveries if one.after == before.id and one.state in (State.PENDING, State.DEAD)]
         at = self._now()
-        changes = [self._change(before, advance(before, Event.RETURN, at=at), Event.RETURN, actor, reason)]
+        changes = [
+            self._change(one, advance(one, Event.RETURN, at=at), Event.RETURN, actor, reason)
+            for one in permits.returned_with(before, dossier.deliveries)
+        ]
         changes += [
             self._change(one, advance(one, Event.WITHDRAW, at=at), Event.WITHDRAW, actor, reason)
-            for one in followers
+            for one in permits.followers({change.after.id for change in changes}, dossier.deliveries)
             if not one.in_doubt
         ]
         return await self._write(*changes)
@@ -131,8 +134,8 @@ class Operator:
 
     async def reopen(self, delivery_id: str, *, actor: str, reason: str, seen_revision: int | None = None) -> Delivery:
         """CLOSED → DEAD, as it was before it was closed."""
-        before, _ = await self._load(delivery_id, seen_revision)
-        permits.must_be_reopenable(before)
+        before, dossier = await self._load(delivery_id, seen_revision)
+        permits.must_be_reopenable(before, erased=dossier.submission.erased_at is not None)
         after = advance(before, Event.REOPEN, at=self._now(), dead_class=permits.reopened_as(before))
         return await self._write(self._change(before, after, Event.REOPEN, actor, reason))
 
@@ -202,13 +205,18 @@ class Operator:
         facts: dict[str, object] = {"dead_class": before.dead_class, "in_doubt": before.in_doubt}
         if absent:
             facts["absent"] = True
-        changes = permits.afresh(before, due_at, absent=absent, until=until)
+        doubtful = before
+        if before.target is None and not absent and await self._was_restored(before):
+            doubtful = replace(before, in_doubt=True)  # it may have been routed and sent since the backup was made
+            facts["restored"] = True
+        changes = permits.afresh(doubtful, due_at, absent=absent, until=until)
         made = await self._preparing.again(dossier, before)
         facts |= made.facts
         prepared = replace(
             before, target=made.target, document=made.document, authority=made.authority, leistung=made.leistung,
             order_key=made.order_key,
         )  # fmt: skip
+        permits.must_have_target(prepared, self._targets)
         after = advance(prepared, Event.REPLAY, at=at, **changes)
         return await self._write(
             self._change(before, after, Event.REPLAY, actor, reason, facts=facts, parts=made.parts, opens=made.opens)
@@ -243,6 +251,10 @@ class Operator:
         await self._write(*changes)
         self._nudge(target)
         return await self._journal.delivery(fresh.id) or fresh
+
+    async def _was_restored(self, delivery: Delivery) -> bool:
+        lines = await self._journal.history(submission_id=delivery.submission_id)
+        return any(line.event == "restore" and line.delivery_id == delivery.id for line in lines)
 
     async def _load(self, delivery_id: str, seen_revision: int | None) -> tuple[Delivery, Dossier]:
         delivery = await self._journal.delivery(delivery_id)

@@ -122,10 +122,12 @@ class Acceptance:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """submission: the one that now stands under the claims; replayed: it stood there before (same fingerprint)."""
+    """submission: the one that now stands under the claims; replayed: it stood there before (same fingerprint). claim: the kind
+    under which it stood."""
 
     submission: Submission
     replayed: bool
+    claim: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ message's own number stay what they were (P9).
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from gateway.access import Identity, Party, Proof
@@ -57,9 +58,14 @@ class Remaker:
         )
 
     def _difference(self, dossier: Dossier, delivery: Delivery, source: int, found: Examination) -> Remade | None:
-        """What the delivery becomes; its target stays if it has one that is still on the route."""
+        """What the delivery becomes: what was held gets its route. What has been on its way stays what it is, a case or a
+        copy, and where it is; only where its target is not entered any more another of the route takes its place, which has
+        nothing of this submission yet."""
         made, numbers = _documents(dossier, source, found)
         fresh = owed(dossier.submission, found, self._site)
+        held = delivery.dead_class in (DeadClass.INVALID, DeadClass.UNROUTABLE)
+        if not held:
+            return self._again(dossier, delivery, made, numbers, fresh)
         own = next((each for each in fresh if each.target == delivery.target), None)
         if own is None:
             own = next(each for each in fresh if each.purpose is Purpose.CASE)
@@ -73,13 +79,27 @@ class Remaker:
             for each in fresh if each.target not in taken
         )
         assert own.target is not None
+        return Remade(
+            target=own.target, document=numbers[own.document], authority=own.authority, leistung=own.leistung,
+            order_key=own.order_key, parts=made, opens=opens,
+        )
+
+    def _again(
+        self, dossier: Dossier, delivery: Delivery, made: tuple[Part, ...], numbers: Mapping[int, int],
+        fresh: Sequence[Delivery],
+    ) -> Remade | None:
+        own = next((each for each in fresh if (each.target, each.purpose) == (delivery.target, delivery.purpose)), None)
+        if own is None and delivery.target not in self._site.targets:
+            taken = {each.target for each in dossier.deliveries}
+            own = next((each for each in fresh if each.purpose is delivery.purpose and each.target not in taken), None)
+        if own is None:
+            return None  # redirected, or taken off the route: it goes where it was going, with what it had
         number = numbers[own.document]
-        held = delivery.dead_class in (DeadClass.INVALID, DeadClass.UNROUTABLE)
-        if not held and not made and not opens and (own.target, number) == (delivery.target, delivery.document):
+        if not made and (own.target, number) == (delivery.target, delivery.document):
             return None
         return Remade(
             target=own.target, document=number, authority=own.authority, leistung=own.leistung, order_key=own.order_key,
-            parts=made, opens=opens,
+            parts=made,
         )
 
 

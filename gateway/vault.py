@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -83,12 +84,14 @@ class DataKey:
 class Vault:
     """The site keys and the signing key of one gateway. ``Vault.open`` makes one."""
 
-    def __init__(self, directory: Path, keys: dict[str, DataKey], signers: dict[str, Ed25519PrivateKey]) -> None:
-        self._directory, self._keys, self._signers = directory, keys, signers
+    def __init__(
+        self, directory: Path, keys: dict[str, DataKey], signers: dict[str, Ed25519PrivateKey], lost: Iterable[str] = ()
+    ) -> None:
+        self._directory, self._keys, self._signers, self._lost = directory, keys, signers, frozenset(lost)
         self._newest = max(keys, key=_age, default="")
 
     @classmethod
-    def open(cls, directory: Path, *, make: bool = True) -> Vault:
+    def open(cls, directory: Path, *, make: bool = True, lost: Iterable[str] = ()) -> Vault:
         """Read the keys; at first start, make directory (0700) and keys (0600). Raises ``VaultError``.
 
         Refuses key files that others may read, so that a key never lies open unnoticed. Read access for the group and a
@@ -96,10 +99,12 @@ class Vault:
 
         make: ``False`` makes nothing, and what is not there may be empty: a directory that was not mounted looks like a first
         start, and only the journal can tell them apart. ``complete`` makes up for it.
+
+        lost: names of key files that a person has given up for good.
         """
         if not directory.exists():
             if not make:
-                return cls(directory, {}, {})
+                return cls(directory, {}, {}, lost)
             _make_place(directory)
         if directory.stat().st_mode & 0o022 and not _is_read_only(directory):
             raise VaultError(
@@ -110,7 +115,7 @@ class Vault:
         signers = {
             key_id: Ed25519PrivateKey.from_private_bytes(_material(path)) for key_id, path in _files(directory, "sign")
         }
-        vault = cls(directory, keys, signers)
+        vault = cls(directory, keys, signers, lost)
         if make:
             vault.complete()
         return vault
@@ -204,6 +209,10 @@ class Vault:
         """Ed25519: id of the signing key, signature."""
         key_id = max(self._signers, key=_age)
         return key_id, self._signers[key_id].sign(message)
+
+    def can_check(self, key_id: str) -> bool:
+        """False: the key of these signatures is lost for good, and a person has said so."""
+        return key_id in self._signers or file_name("sign", key_id) not in self._lost
 
     def signed(self, key_id: str, message: bytes, signature: bytes) -> bool:
         """Is this our signature? Raises ``KeyLost`` if the signing key is not there."""

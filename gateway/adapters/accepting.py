@@ -12,7 +12,7 @@ from gateway.adapters.rows import CHUNK, RowMapping, chunk_count, chunk_place
 from gateway.adapters.sql import Count, Dialogue, Each, Many, Rows
 from gateway.adapters.work import Work, facts_text, opening
 from gateway.ports import Acceptance, Accepted, Claim, JournalUnavailable, KeyReused, Part
-from gateway.submission import State, faults_of
+from gateway.submission import State, Submission, faults_of
 from gateway.vault import DataKey
 
 
@@ -102,7 +102,10 @@ def accept(work: Work, group: Sequence[Prepared]) -> Dialogue[list[Accepted | Ke
     for name, insert in (("submission", submissions), ("document", documents), ("chunk", chunk_rows), ("delivery", deliveries)):
         if insert:
             work.inserts.append(Many(f"insert_{name}", insert))
-    if gone := {one.acceptance.submission.id for number, one in new if number in spoilt}:
+    if gone := {one.acceptance.submission.id: number for number, one in new if number in spoilt}:
+        for number, one in numbered:
+            if isinstance(answer := answers.get(number), Accepted) and answer.submission.id in gone:
+                yield Each("delete_claim", _keys_taken(work.rows, (gone[answer.submission.id], one)))
         for number, answer in answers.items():
             if isinstance(answer, KeyReused) or answer.submission.id in gone:  # it was said by what is not there
                 spoilt[number] = JournalUnavailable("the submission whose repeat this is was cleared away meanwhile")
@@ -126,7 +129,7 @@ def standing(
             first_fingerprint, *submission = found[0]
             if first_fingerprint != fingerprint:
                 return KeyReused(claim.kind)
-            return Accepted(rows.submission(submission), replayed=True)
+            return Accepted(rows.submission(submission), replayed=True, claim=claim.kind)
     return None
 
 
@@ -159,9 +162,19 @@ def _take_claims_one_by_one(
             answer = yield from _take(rows, (number, one), taken)
         if answer is None:
             new.append((number, one))
-        else:
-            answers[number] = answer
+            continue
+        answers[number] = answer
+        if isinstance(answer, Accepted):
+            yield from _keep_too(rows, one, answer.submission, taken)
     return new, answers
+
+
+def _keep_too(rows: RowMapping, one: Prepared, first: Submission, taken: dict[Key, Numbered]) -> Dialogue[None]:
+    """A repeat under another key is answered with the first one's receipt, and from then on stands under that key too."""
+    new = next((each for each in taken.values() if each[1].acceptance.submission.id == first.id), None)
+    for row in _claim_rows(rows, (first.order if new is None else new[0], one)):
+        if (yield Count("replace_claim", (*row, rows.time(one.now)))) and new is not None:
+            taken[row[:3]] = new
 
 
 def _standing(rows: RowMapping, one: Prepared, taken: dict[Key, Numbered]) -> Dialogue[Accepted | KeyReused | None]:
@@ -172,7 +185,7 @@ def _standing(rows: RowMapping, one: Prepared, taken: dict[Key, Numbered]) -> Di
             submission = first[1].acceptance.submission
             if submission.fingerprint != s.fingerprint:
                 return KeyReused(claim.kind)
-            return Accepted(submission, replayed=True)
+            return Accepted(submission, replayed=True, claim=claim.kind)
         if (answer := (yield from standing(rows, s.portal, [claim], s.fingerprint, one.now))) is not None:
             return answer
     return None

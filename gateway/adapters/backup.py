@@ -67,8 +67,8 @@ async def restore(backup: Path, to: Path, *, vault: Vault, clock: Clock, progres
     """Make a journal of a backup. Raises ``JournalUnusable`` (damaged, or its history was changed) and leaves nothing then.
 
     Whatever was open when the backup was made may have been delivered since: it is in doubt, and looked up before
-    anything is sent. So is every dead letter with a target, a refused one too: it may have been replayed since. It stays a
-    dead letter until a person replays it.
+    anything is sent. So is every dead letter, a refused one too: it may have been replayed since. It stays a dead letter until a
+    person replays it.
     """
     return await asyncio.to_thread(_restore, backup, to, vault, clock, progress)
 
@@ -91,6 +91,8 @@ def _verified(path: Path, vault: Vault, progress: Callable[[int], None] | None) 
     try:
         session.connection.execute("begin")  # one snapshot: what is written meanwhile is not half seen
         return asyncio.run(verify(_Ledger(session, RowMapping(DIALECT, Keyring(vault)), vault), progress))
+    except sqlite3.DatabaseError as failure:
+        raise JournalUnusable(f"{path} is damaged ({failure})", f"{path} ist beschädigt ({failure})") from None
     finally:
         session.close()
 
@@ -105,6 +107,8 @@ def _put_in_doubt_there(path: Path, vault: Vault, clock: Clock) -> Restored:
             return _checked(session, path, vault, clock)
         finally:
             session.close()
+    except sqlite3.DatabaseError as failure:
+        raise JournalUnusable(f"{path} is damaged ({failure})", f"{path} ist beschädigt ({failure})") from None
     finally:
         lock.release()
 
@@ -192,7 +196,7 @@ class _Ledger:
         return self._session.run(self._reading.links(after, limit))
 
     async def signed_heads(self) -> list[SignedHead]:
-        return self._session.run(self._reading.signed_heads())
+        return [head for head in self._session.run(self._reading.signed_heads()) if self._vault.can_check(head.key_id)]
 
     async def last_line(self) -> int:
         return self._session.run(self._reading.last_line())

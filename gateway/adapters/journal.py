@@ -245,6 +245,8 @@ class SqlJournal(ABC):
 
     async def since(self, portal: str | None, after: int, limit: int) -> tuple[int, list[str]]:
         ids: dict[str, None] = {}
+        if after and not await self._search(self._reading.since(after - 1, 1)):
+            after = 0  # a number from before a restore: what has happened since is numbered from further down
         while len(ids) < limit:
             batch = await self._search(self._reading.since(after, _SCAN))
             for sealed_no, submission_id, whose in batch:

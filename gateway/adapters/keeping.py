@@ -168,7 +168,8 @@ class Doubted:
 @each
 def put_in_doubt(work: Work, one: tuple[int, datetime, int]) -> Dialogue[Doubted]:
     """Whatever may still be sent, because this journal is a copy and what came after it is not known: the open deliveries,
-    and the dead letters with a target, which may have been replayed since, also with another document.
+    and the dead letters, which may have been replayed since, also with another document. One without a target is only told in
+    the history: it can still be returned or redirected, and ``operate`` sees there that it must ask before it sends.
 
     (after, at, limit): a page of them in each transaction; nobody else works on the journal meanwhile.
     """
@@ -179,10 +180,11 @@ def put_in_doubt(work: Work, one: tuple[int, datetime, int]) -> Dialogue[Doubted
         seq, submission_id, delivery = row[0], row[1], work.rows.delivery(row)
         held = yield from work.rows.keyring.held(submission_id)
         stays = State.DEAD if delivery.state is State.DEAD else State.PENDING
-        put[stays].append((seq, work.rows.time(at)))
+        if routed := delivery.target is not None:
+            put[stays].append((seq, work.rows.time(at)))
         work.lines.append(Line(
             at, "nahtlos", delivery.id, "restore", "{}", (held.seq, submission_id) if held else None, (seq, delivery.id),
-            delivery.revision + 1, delivery.state.value, stays.value,
+            delivery.revision + routed, delivery.state.value, stays.value,
         ))
     yield Each("put_in_doubt", put[State.PENDING])
     yield Each("put_dead_in_doubt", put[State.DEAD])

@@ -43,7 +43,7 @@ async def put_in_doubt(server: Server, *, vault: Vault, clock: Clock, progress: 
     """After a restore, while no gateway works on the journal. May be broken off and called again.
 
     Whatever is open may have been delivered after the backup was made: it is in doubt, and looked up before anything is
-    sent. So is every dead letter with a target; it stays a dead letter until a person replays it. Raises ``JournalUnusable``.
+    sent. So is every dead letter; it stays a dead letter until a person replays it. Raises ``JournalUnusable``.
     """
     async with _connected(server) as session:
         connection, rows = session.connection, RowMapping(DIALECT, Keyring(vault))
@@ -137,7 +137,7 @@ class _Ledger:
         return await self._session.run(self._reading.links(after, limit))
 
     async def signed_heads(self) -> list[SignedHead]:
-        return await self._session.run(self._reading.signed_heads())
+        return [head for head in await self._session.run(self._reading.signed_heads()) if self._vault.can_check(head.key_id)]
 
     async def last_line(self) -> int:
         return await self._session.run(self._reading.last_line())

@@ -226,8 +226,8 @@ join submission s on s.seq = d.submission where d.id = $1 order by t.name;
 select d.seq, s.id from delivery d join submission s on s.seq = d.submission where d.id = $1 and s.wrapped_key is not null;
 
 -- name: not_final
-select :delivery_row: :delivery_from: where d.seq > $1
-  and (d.state in ('pending', 'delivering') or (d.state = 'dead' and d.target is not null)) order by d.seq limit $2;
+select :delivery_row: :delivery_from: where d.seq > $1 and d.state in ('pending', 'delivering', 'dead')
+order by d.seq limit $2;
 
 -- name: put_in_doubt
 update delivery set state = 'pending', revision = revision + 1, in_doubt = 1,

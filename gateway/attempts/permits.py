@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -83,8 +83,39 @@ def must_be_returnable(delivery: Delivery, siblings: Iterable[Delivery]) -> None
             )
 
 
-def must_be_reopenable(delivery: Delivery) -> None:
+def returned_with(delivery: Delivery, siblings: Iterable[Delivery]) -> list[Delivery]:
+    """This one first, then the other dead letters for case systems: the portal is told that nothing has come of it."""
+    return [delivery, *(one for one in _cases(siblings) if one.id != delivery.id and one.state is State.DEAD)]
+
+
+def followers(ids: Collection[str], siblings: Iterable[Delivery]) -> list[Delivery]:
+    """What waits for one of these, also for what waits for it."""
+    waiting = [one for one in siblings if one.state in (State.PENDING, State.DEAD)]
+    found, known = [], set(ids)
+    while fresh := [one for one in waiting if one.after in known and one.id not in known]:
+        found += fresh
+        known |= {one.id for one in fresh}
+    return found
+
+
+def must_have_target(delivery: Delivery, known: Container[str]) -> None:
+    """What is sent to a target that nobody has entered would wait for ever, seen by nobody."""
+    if delivery.target is not None and delivery.target not in known:
+        raise NotAllowed(
+            "target-gone",
+            f"Das Zielsystem „{delivery.target}“ ist nicht mehr eingetragen: erst wieder eintragen, oder umleiten.",
+            f"The target system “{delivery.target}” is not entered any more: enter it again first, or redirect.",
+        )
+
+
+def must_be_reopenable(delivery: Delivery, *, erased: bool) -> None:
     must_allow(delivery, Event.REOPEN)
+    if erased:
+        raise NotAllowed(
+            "erased",
+            "Der Inhalt ist gelöscht: Die Aufbewahrungsfrist ist vorbei. Es gibt nichts mehr zu übermitteln.",
+            "The content is erased: its time of keeping is over. There is nothing left to deliver.",
+        )
     if delivery.closed_as in _REPLACED:
         raise NotAllowed(
             "replaced",

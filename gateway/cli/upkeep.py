@@ -22,7 +22,7 @@ from gateway.clocks import SystemClock
 from gateway.opening import open_journal, postgres_server
 from gateway.seal import Verdict
 from gateway.settings import Settings
-from gateway.vault import Vault
+from gateway.vault import Vault, VaultError
 
 keys = typer.Typer(cls=Commands, no_args_is_help=True, help="Schlüssel der Verschlüsselung. / Encryption keys.")
 audit = typer.Typer(cls=Commands, no_args_is_help=True, help="Protokoll. / Audit trail.")
@@ -109,7 +109,14 @@ def restore(
 
 
 async def _restored(settings: Settings, path: Path | None, backup: Path | None, report: backups.Progress) -> backups.Restored:
-    vault, clock = Vault.open(settings.keys), SystemClock()
+    vault, clock = _vault(settings, make=bool(settings.lost_keys)), SystemClock()
+    if not vault.key_ids:
+        raise VaultError(
+            f"there is no site key in {settings.keys}: mount the key directory, or put its files back; nothing was restored and "
+            "no new key was made. If they are lost for good, NAHTLOS_LOST_KEYS names them",
+            f"in {settings.keys} liegt kein Standortschlüssel: das Schlüsselverzeichnis einhängen oder zurückspielen; es wurde "
+            "nichts wiederhergestellt und kein Schlüssel erzeugt. Sind sie endgültig verloren, so nennt NAHTLOS_LOST_KEYS sie",
+        )
     if path is None:
         from gateway.adapters import postgres_upkeep
 
@@ -152,7 +159,7 @@ def verify(json: bool = Json) -> None:
     settings = state_settings()
     path = _file(settings)
     with _bar("Protokoll") as report:
-        vault = Vault.open(settings.keys, make=False)
+        vault = _vault(settings, make=False)
         if path is not None:
             verdict = run(backups.verified(path, vault=vault, progress=lambda n: report(n, n)))
         else:
@@ -193,6 +200,10 @@ def listed(
         which = {"last": limit} if after is None else {"after": after, "limit": limit}
         found = gateway.get("/v1/audit", submission=submission, **which)
     show(found, lambda: print_history(found["entries"], with_subject=True))
+
+
+def _vault(settings: Settings, *, make: bool) -> Vault:
+    return Vault.open(settings.keys, make=make, lost=settings.lost_keys)
 
 
 def _file(settings: Settings) -> Path | None:

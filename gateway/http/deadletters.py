@@ -7,7 +7,7 @@ and may take the ``revision`` it was decided on; if it has moved on since, nothi
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -156,6 +156,7 @@ async def redirect(delivery_id: str, request: Request, services: Inside, caller:
             raise Problem(
                 Kind.BAD_REQUEST, de=f"Dieses Zielsystem gibt es hier nicht{de}.", en=f"There is no such target here{en}",
             )
+        require_operate(caller, Action.REDIRECT, services.site.targets[target].authority)  # before anything has gone there
         return await services.operator.redirect(
             delivery_id, target=target, actor=caller.actor, reason=reason, seen_revision=revision,
         )
@@ -241,6 +242,12 @@ def _filter(
             Kind.BAD_PARAMETER, de="before braucht eine Zeitzone, zum Beispiel Z.", en="before needs a time zone, for example Z.",
             extra={"parameters": ["before"]},
         )
+    try:
+        before = before and before.astimezone(UTC)
+    except OverflowError:
+        raise Problem(
+            Kind.BAD_PARAMETER, de="before ist kein Zeitpunkt.", en="before is no instant.", extra={"parameters": ["before"]},
+        ) from None
     return DeadLetterFilter(
         target=target, leistung=leistung, authority=authority, dead_class=dead_class,
         cause=bytes.fromhex(cause) if cause else None, before=before,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -71,7 +71,8 @@ def _instant(text: str | None) -> datetime | None:
         return None
     try:
         at = datetime.fromisoformat(text)
-    except ValueError:
+        at = at if at.tzinfo is None else at.astimezone(UTC)
+    except (ValueError, OverflowError):
         at = None
     if at is None or at.tzinfo is None:
         raise Problem(

@@ -10,7 +10,8 @@ from datetime import timedelta
 import pytest
 
 from gateway.adapters.journal import STAGED_FROM, SqlJournal
-from gateway.ports import Accepted, KeyReused, Role
+from gateway.claims import by_key, by_message
+from gateway.ports import Acceptance, Accepted, KeyReused, Role
 from gateway.submission import DeadClass, Purpose, State
 from tests.clock import TurnableClock
 from tests.contract.examples import acceptance, claim, digest, order_of_a_new_one, part
@@ -281,3 +282,21 @@ async def test_every_accepted_submission_has_at_least_one_delivery(place: Place,
 
     assert place.execute(
         "select count(*) from submission s where not exists (select 1 from delivery d where d.submission = s.seq)") == [(0,)]
+
+
+async def test_a_key_that_got_a_receipt_is_good_for_as_long_as_one_that_was_first(place: Place, journal: SqlJournal) -> None:
+    """It stands from the day of that receipt, also when what it was a repeat of has long been forgotten."""
+    def told(key: bytes) -> Acceptance:
+        at = place.clock.now()
+        return acceptance(at=at, message_uuid="u-1", claims=[by_key(key, at=at), by_message("amt", "u-1", at=at)])
+
+    first = await journal.accept(told(b"vorgang-1"))
+    place.clock.turn(timedelta(days=80))
+    second = await journal.accept(told(b"vorgang-2"))
+    place.clock.turn(timedelta(days=11))
+    third = await journal.accept(told(b"vorgang-2"))
+    assert isinstance(first, Accepted)
+    for answer in (second, third):
+        assert isinstance(answer, Accepted)
+        assert answer.replayed
+        assert answer.submission.id == first.submission.id

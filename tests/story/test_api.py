@@ -149,6 +149,16 @@ async def test_another_key_for_a_message_that_is_here_already_names_the_first(ga
     assert gateway.city.register.cases == 1
 
 
+async def test_a_key_that_got_the_receipt_of_another_stands_for_that_content_too(gateway: House) -> None:
+    portal, body = gateway.client("portal"), sample("minimal")
+    first = await portal.post("/v1/submissions", content=body, headers=XML | {"idempotency-key": "vorgang-1"})
+    for _ in range(2):
+        again = await portal.post("/v1/submissions", content=body, headers=XML | {"idempotency-key": "vorgang-2"})
+        assert (again.status_code, again.json()["id"]) == (202, first.json()["id"])
+    other = await portal.post("/v1/submissions", content=sample("minimal"), headers=XML | {"idempotency-key": "vorgang-2"})
+    problem(other, 422, "key-reused")
+
+
 async def test_sixteen_at_once_with_one_key_are_one_submission(gateway: House) -> None:
     api, body = gateway.client("portal"), sample("minimal")
     answers = await asyncio.gather(*(

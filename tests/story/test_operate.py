@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
@@ -252,6 +253,61 @@ async def test_nothing_is_returned_while_a_case_exists_or_is_under_way(engine: E
     await engine.until_state(sibling, other)
 
     assert await is_refused(engine.operator.return_(dead.id, **ANNA)) == "case-exists"
+
+
+async def two_dead(engine: Engine, register: AskableSystem) -> tuple[Delivery, Delivery]:
+    """Of one submission for two case systems."""
+    submission = a_submission(received_at=engine.clock.now())
+    first, second = a_delivery(submission, target="register"), a_delivery(submission, target="neckarsulm", **DEAD)
+    register.script.append(sdk.Refused("nein"))
+    await engine.accept_all(submission, first, second)
+    return await engine.until_state(first, State.DEAD), await engine.now(second)
+
+
+async def test_what_is_returned_is_returned_as_a_whole(engine: Engine, register: AskableSystem) -> None:
+    """The portal hears that nothing has come of it, and the citizen files again: nothing may come of it any more."""
+    first, second = await two_dead(engine, register)
+    await engine.operator.return_(first.id, **ANNA)
+
+    assert (await engine.now(second)).state is State.RETURNED
+    assert await is_refused(engine.operator.replay(second.id, **ANNA)) == "replay-returned"
+
+
+async def test_of_two_operators_who_return_and_replay_at_once_one_is_told_that_it_moved(
+    engine: Engine, register: AskableSystem
+) -> None:
+    first, second = await two_dead(engine, register)
+    done = await asyncio.gather(
+        engine.operator.return_(first.id, **ANNA), engine.operator.replay(second.id, **ANNA), return_exceptions=True
+    )
+    assert sum(isinstance(each, Delivery) for each in done) == 1
+    await engine.settle()
+    states = {(await engine.now(each)).state for each in (first, second)}
+    assert states in ({State.RETURNED}, {State.DEAD, State.DELIVERED})
+
+
+async def test_what_waits_for_what_waits_for_it_is_withdrawn_too(engine: Engine, register: AskableSystem) -> None:
+    submission = a_submission(received_at=engine.clock.now())
+    case = a_delivery(submission, target="register")
+    copy = a_delivery(submission, target="e-akte", purpose=Purpose.COPY, after=case.id)
+    copy_of_it = a_delivery(submission, target="neckarsulm", purpose=Purpose.COPY, after=copy.id)
+    register.script.append(sdk.Refused("nein"))
+    await engine.accept_all(submission, case, copy, copy_of_it)
+    await engine.until_state(case, State.DEAD)
+    await engine.operator.return_(case.id, **ANNA)
+
+    assert [(await engine.now(each)).state for each in (copy, copy_of_it)] == [State.WITHDRAWN] * 2
+
+
+async def test_what_was_erased_is_not_opened_again(engine: Engine, register: AskableSystem) -> None:
+    delivery = await refused(engine, register)
+    await engine.operator.close(delivery.id, case_number="HN 1/26", **ANNA)
+    assert isinstance(engine.clock, TurnableClock)
+    engine.clock.turn(31 * 24 * HOURS)
+    assert await engine.journal.erase(at=engine.clock.now()) == 1
+
+    assert await is_refused(engine.operator.reopen(delivery.id, **ANNA)) == "erased"
+    assert (await engine.now(delivery)).state is State.CLOSED
 
 
 async def test_what_was_done_by_hand_keeps_its_number_for_the_copy_and_can_be_reopened(

@@ -11,10 +11,11 @@ from typing import Any
 import httpx
 import pytest
 
+from gateway.access import Kind
 from gateway.http import openapi, shapes
 from gateway.http.api import described
 from tests.deployments import ON_ALL
-from tests.story.conftest import ARS, House, house, sample
+from tests.story.conftest import ARS, House, give_key, house, sample
 from tests.story.test_api import XML, problem
 
 pytestmark = ON_ALL
@@ -55,6 +56,7 @@ async def test_the_list_the_groups_and_one_of_them(gateway: House) -> None:
     assert len((await operator.get("/v1/dead-letters?before=2100-01-01T00:00:00Z")).json()["dead_letters"]) == 4
     problem(await operator.get("/v1/dead-letters?before=2100-01-01T00:00:00"), 400, "bad-parameter")
     problem(await operator.get("/v1/dead-letters?class=unsinn"), 400, "bad-parameter")
+    problem(await operator.get("/v1/dead-letters?before=9999-12-31T23:59:59-12:00"), 400, "bad-parameter")
     detail = shapes.DeadLetterDetail.model_validate((await operator.get(f"/v1/dead-letters/{letters[0]['id']}")).json())
     assert [line.event for line in detail.history] == ["hold"]
     assert [document.role for document in detail.documents] == ["received"]
@@ -192,6 +194,18 @@ async def test_a_change_without_a_plain_reason_changes_nothing(gateway: House, b
     )
     assert answer.status_code in (400, 413), answer.text
     assert (await gateway.client("betrieb").get(f"/v1/dead-letters/{letter['id']}")).json()["revision"] == letter["revision"]
+
+
+async def test_who_may_not_redirect_there_is_told_before_anything_has_gone_there(gateway: House) -> None:
+    gateway.keys["stadtamt"] = await give_key(gateway.gateway, "stadtamt", Kind.OPERATOR_KEY, ("operator@stadt",))
+    await spoil(gateway, b"400x1")
+    receipt = (await gateway.client("portal").post("/v1/submissions", content=sample("minimal", "wohngeld"), headers=XML)).json()
+    await gateway.settled(receipt["id"], state="needs_attention")
+    town = gateway.client("stadtamt")
+    letter, = (await town.get("/v1/dead-letters")).json()["dead_letters"]
+    wanted = {"reason": "falsches Amt", "target": "kreis-fach"}
+    problem(await town.post(f"/v1/dead-letters/{letter['id']}/redirect", json=wanted), 403, "not-permitted")
+    assert (await town.get("/v1/dead-letters")).json()["dead_letters"] == [letter]
 
 
 async def test_a_change_is_json_and_small(gateway: House) -> None:

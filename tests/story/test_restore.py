@@ -6,12 +6,17 @@ import asyncio
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
 from connectors import sdk
 from gateway.adapters import backup
 from gateway.adapters.sqlite import SqliteJournal
-from gateway.submission import State
+from gateway.ports import Dossier
+from gateway.preparing import Remade
+from gateway.submission import DeadClass, Delivery, State
 from gateway.vault import Vault
 from tests.clock import TurnableClock
+from tests.deliveries import a_delivery, a_submission
 from tests.story.engine import AskableSystem, Engine
 
 MINUTES = timedelta(minutes=1)
@@ -56,3 +61,60 @@ async def test_all_that_was_acknowledged_before_a_backup_is_one_case_after_resto
         await engine.until_state(delivery, State.DELIVERED)
     assert set(register.kept) == {delivery.id for delivery in everything}
     assert register.doubled == []
+
+
+async def put_back(engine: Engine, folder: Path, clock: TurnableClock) -> None:
+    await engine.stop()
+    await engine.journal.aclose()
+    for file in folder.glob("journal.db*"):
+        file.unlink()
+    vault = await asyncio.to_thread(Vault.open, folder / "keys")
+    await backup.restore(folder / "copy.db", folder / "journal.db", vault=vault, clock=clock)
+    await engine.open()
+    await engine.start()
+
+
+async def test_what_had_no_route_at_the_backup_and_was_delivered_since_is_one_case(
+    tmp_path: Path, clock: TurnableClock, register: AskableSystem, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def routed(dossier: Dossier, delivery: Delivery) -> Remade:
+        return Remade("register", delivery.document, delivery.authority, delivery.leistung)
+
+    submission = a_submission(received_at=clock.now())
+    held = a_delivery(
+        submission, target=None, state=State.DEAD, dead_class=DeadClass.UNROUTABLE, waiting_for=None, next_attempt_at=None
+    )
+    await engine.accept_all(submission, held)
+    assert isinstance(engine.journal, SqliteJournal)
+    await engine.journal.backup(tmp_path / "copy.db")
+    for _ in range(2):
+        monkeypatch.setattr(engine.operator._preparing, "_remake", routed)
+        await engine.operator.replay(held.id, actor="operator:anna", reason="Leitweg ergänzt")
+        for _ in range(3):
+            await engine.turn(2 * MINUTES)
+        await engine.until_state(held, State.DELIVERED)
+        await put_back(engine, tmp_path, clock)
+
+    assert register.log == [("send", held.id), ("find", held.id)]
+
+
+async def test_a_portal_whose_cursor_is_from_before_hears_of_what_is_new(
+    tmp_path: Path, clock: TurnableClock, engine: Engine
+) -> None:
+    async def delivered() -> str:
+        delivery = await engine.until_state(await engine.accept(), State.DELIVERED)
+        await engine.journal.seal(at=clock.now())
+        return delivery.submission_id
+
+    await delivered()
+    assert isinstance(engine.journal, SqliteJournal)
+    await engine.journal.backup(tmp_path / "copy.db")
+    for _ in range(5):
+        await delivered()
+    cursor, _ = await engine.journal.since("service-bw", 0, 100)
+    assert await engine.journal.since("service-bw", cursor, 100) == (cursor, [])
+    await put_back(engine, tmp_path, clock)
+    new = await delivered()
+
+    _, heard = await engine.journal.since("service-bw", cursor, 100)
+    assert new in heard
