@@ -84,7 +84,8 @@ class JournalMachine(RuleBasedStateMachine):
         answer = self.do(self.journal.accept(given))
         standing = self.keys.get(key) if key else None
         if standing is not None:
-            expected = Accepted(standing, True) if standing.fingerprint == digest(content) else KeyReused("key")
+            same = standing.fingerprint == digest(content)
+            expected = Accepted(standing, True, claim="key") if same else KeyReused("key")
             if isinstance(answer, Accepted) and standing.id in self.erased:
                 assert answer.submission.id == standing.id
             else:
