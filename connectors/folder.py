@@ -99,7 +99,7 @@ class FolderConnector(Connector):
         if not await self._guarded(place.was_there):
             try:
                 await self._prepare(envelope, place)
-            except BaseException:
+            except Exception:  # who is told to stop does not wait for a share that may hang; the next attempt clears first, too
                 await self._in_thread(place.clear)
                 raise
             await self._guarded(place.mark)
@@ -167,7 +167,7 @@ class FolderConnector(Connector):
                 await self._guarded(partial(_write_all, file, chunk))
             await self._guarded(lambda: os.fsync(file))
         finally:
-            os.close(file)
+            self._threads.submit(os.close, file)  # which waits for the server of a share
         if attachment.digest and digest.hexdigest() != attachment.digest:
             raise ValueError("an attachment is not what its digest says")
 

@@ -96,9 +96,13 @@ class Server:
         """A socket file that only its owner can open (0600); whoever is left from a process that died is replaced."""
         _remove(path)
         listening = socket.socket(socket.AF_UNIX)
-        os.fchmod(listening.fileno(), 0o600)  # what bind makes of it: Linux takes the socket's own mode, less the umask
-        listening.bind(str(path))
-        server = await asyncio.get_running_loop().create_unix_server(self._connection, sock=listening)
+        try:
+            os.fchmod(listening.fileno(), 0o600)  # what bind makes of it: Linux takes the socket's own mode, less the umask
+            listening.bind(str(path))
+            server = await asyncio.get_running_loop().create_unix_server(self._connection, sock=listening)
+        except BaseException:
+            listening.close()
+            raise
         self._sockets.append(path)
         self._begin(server)
 

@@ -234,3 +234,29 @@ async def test_a_share_that_hangs_uses_up_nobody_elses_threads(tmp_path: Path, m
         back.set()
         await connector.aclose()
         await asyncio.gather(*hanging, return_exceptions=True)
+
+
+async def test_an_attempt_on_a_share_that_hangs_ends_when_its_time_is_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also in the middle of it, where nothing more can be put away."""
+    back, writing = threading.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def hang(*_: Any) -> None:
+        loop.call_soon_threadsafe(writing.set)
+        back.wait()
+
+    monkeypatch.setattr(module, "_write", hang)
+    monkeypatch.setattr(module, "THREADS", 1)
+    connector = FolderConnector()
+    attempt = asyncio.create_task(connector.deliver(sample_envelope(), target(tmp_path)))
+    try:
+        await asyncio.wait_for(writing.wait(), 10)
+        attempt.cancel()
+        done, _ = await asyncio.wait([attempt], timeout=5)
+        assert done
+    finally:
+        back.set()
+        await connector.aclose()
+        await asyncio.gather(attempt, return_exceptions=True)

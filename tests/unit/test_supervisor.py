@@ -53,3 +53,20 @@ async def test_a_task_that_is_done_is_done() -> None:
     await asyncio.sleep(0.05)
     await supervisor.stop()
     assert (begun, supervisor.restarts) == (1, 0)
+
+
+async def test_a_task_that_is_cancelled_by_nobody_is_begun_again() -> None:
+    """As by a library whose connection goes down under whoever waits for it."""
+    supervisor, begun, steady = Supervisor(pause=0.01), 0, asyncio.Event()
+
+    async def struck() -> None:
+        nonlocal begun
+        begun += 1
+        if begun == 1:
+            raise asyncio.CancelledError
+        steady.set()
+        await asyncio.sleep(60)
+
+    supervisor.watch("struck", struck)
+    await asyncio.wait_for(steady.wait(), 5)
+    await supervisor.stop()
