@@ -106,6 +106,26 @@ async def test_what_was_redirected_is_replayed_where_it_was_redirected_to(tmp_pa
         assert up.city.register.cases == 0
 
 
+async def test_what_was_on_its_way_stays_there_when_the_route_leads_elsewhere_now(tmp_path: Path) -> None:
+    """Who wants it elsewhere redirects it."""
+    async with Simulator("fallakte") as spare, house(tmp_path, more=SPARE.format(url=spare.url)) as up:
+        await spoil(up.city)
+        submission = await a_form(up)
+        letter = await the_letter(up)
+        site = tmp_path / "nahtlos.toml"
+        write(site, site.read_text("utf-8").replace('{ target = "stadt-fach" }', '{ target = "ersatz" }').replace(
+            'after = "stadt-fach"', 'after = "ersatz"'))
+        before = up.gateway.site.digest
+
+        async def taken() -> bool:
+            return up.gateway.site.digest != before
+
+        await until(taken)
+        assert (await replay(up, letter)).status_code == 200
+        await up.settled(submission)
+        assert (up.city.register.cases, spare.register.cases) == (1, 0)
+
+
 async def test_nothing_is_replayed_to_a_target_that_nobody_has_entered(tmp_path: Path) -> None:
     """It would be neither a dead letter nor anybody's backlog any more."""
     async with house(tmp_path) as up:
